@@ -1,0 +1,3 @@
+from mnemon.cli.main import main
+
+__all__ = ["main"]
