@@ -1,0 +1,27 @@
+from mnemon.model.attention import Attention, AttentionConfig
+from mnemon.model.block import Block, FeedForward, FeedForwardConfig
+from mnemon.model.embedding import EmbeddingConfig
+from mnemon.model.head import HeadConfig
+from mnemon.model.span import AdaptiveSpan, SpanConfig
+from mnemon.model.state import LayerView, MemoryState
+from mnemon.model.trace import LayerTrace, NeighbourTrace
+from mnemon.model.transformer import ModelConfig, Output, Transformer
+
+__all__ = [
+    "AdaptiveSpan",
+    "Attention",
+    "AttentionConfig",
+    "Block",
+    "EmbeddingConfig",
+    "FeedForward",
+    "FeedForwardConfig",
+    "HeadConfig",
+    "LayerTrace",
+    "LayerView",
+    "MemoryState",
+    "ModelConfig",
+    "NeighbourTrace",
+    "Output",
+    "SpanConfig",
+    "Transformer",
+]

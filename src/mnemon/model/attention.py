@@ -1,0 +1,190 @@
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import torch
+from einops import rearrange
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from mnemon.config import Config
+from mnemon.model.context import Context, assemble
+from mnemon.model.span import SpanConfig
+from mnemon.model.state import LayerView, MemoryState
+from mnemon.model.trace import LayerTrace, trace
+from mnemon.ops import (
+    Hidden,
+    Neighbours,
+    Partial,
+    Shared,
+    gated,
+    joint,
+    partial_context,
+    partial_neighbours,
+    partial_shared,
+)
+from mnemon.pools import Fresh, Pool
+from mnemon.positions import Position
+
+
+class AttentionConfig(Config):
+    """`qk_norm`: unit queries and keys with a learned scale a head, `scale` at the start (None: 1/sqrt(head_dim)).
+
+    `own_token`: whether a token sees itself. `dropout` acts on attention weights, persistent ones included. `gate`:
+    start value of the logit b_h, g = sigmoid(b_h); `gate_over`: what it mixes the memory with, the context alone or
+    all other pools, persistent vectors included.
+    """
+
+    qk_norm: bool = True
+    scale: float | None = 1.0
+    own_token: bool = False
+    dropout: float = 0.0
+    span: SpanConfig | None = None
+    gate: float = 0.0
+    gate_over: Literal["context", "all"] = "context"
+
+
+@dataclass(frozen=True)
+class Call:
+    """How one forward is made: `searches` keeps neighbour ids, so that a recomputed layer never searches again."""
+
+    searches: dict[int, Neighbours | None] = field(default_factory=dict)
+    lengths: Int[Tensor, " b"] | None = None
+    inspect: bool = False
+
+
+def unit(x: Float[Tensor, "*b d"]) -> Float[Tensor, "*b d"]:
+    """x / sqrt(sum x^2 + 1e-6), at least in float32 (arXiv 2203.08913, section 3.2)."""
+    wide = x.to(torch.promote_types(x.dtype, torch.float32))
+    return (wide * torch.rsqrt(wide.square().sum(-1, keepdim=True) + 1e-6)).to(x.dtype)
+
+
+class Attention(nn.Module):
+    """Multi-head attention over pools: each gives a partial result, a small function merges them.
+
+    s = scale_h (q . k + bias);  context = softmax over {cache, local} V;  the kNN memory comes in by a gate,
+    (1 - g_h) context + g_h memory, or jointly; persistent vectors join by their log-sum-exp;  Y = concat_h(.) W_o.
+    No biases. arXiv 1907.01470 section 3 (persistent vectors), 2203.08913 section 3 (memory, gate).
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        n_heads: int,
+        head_dim: int,
+        pools: Mapping[str, Pool],
+        window: int,
+        segment: int,
+        position: Position | None,
+        config: AttentionConfig,
+    ):
+        super().__init__()
+        self.config = config
+        self.n_heads, self.window, self.segment = n_heads, window, segment
+        self.q, self.k, self.v = (nn.Linear(dim, n_heads * head_dim, bias=False) for _ in range(3))
+        self.out = nn.Linear(n_heads * head_dim, dim, bias=False)
+        start = 1 / math.sqrt(head_dim) if config.scale is None else config.scale
+        self.scale = nn.Parameter(torch.full((n_heads,), start)) if config.qk_norm else start
+        self.position = position
+        self.span = config.span.build(n_heads) if config.span else None
+        self.pools = nn.ModuleDict(pools)
+        gating = any(pool.merge == "gated" for pool in pools.values())
+        self.gate = nn.Parameter(torch.full((n_heads,), config.gate)) if gating else None
+
+    def init_state(self, rows: int, memory: int | None = None) -> MemoryState:
+        """A state for this layer alone, for a loop of your own."""
+        return MemoryState([self._pools()], rows, self.segment, memory)
+
+    def forward(
+        self, x: Float[Tensor, "b t e"], view: LayerView, call: Call | None = None, position: Position | None = None
+    ) -> tuple[Float[Tensor, "b t e"], Fresh, LayerTrace | None]:
+        """(output, the segment's detached keys and values, trace if asked for).
+
+        `position` is given where layers share one.
+        """
+        call = call or Call()
+        scheme = self.position or position
+        assert scheme is not None, "this layer shares its positions with others and was given none"
+        q = self._heads(self.q(x))
+        fresh = Fresh(x, view.position, lengths=call.lengths)
+        reads = {name: self._read(name, pool, view, q, fresh, call) for name, pool in self._pools().items()}
+        local, cache = reads["local"], reads.get("cache")
+        assert isinstance(local, Hidden)
+        assert not isinstance(cache, Neighbours)
+        reach = self.window if self.span is None else min(self.window, self.span.longest())
+        context = assemble(local, cache, self._project, reach)
+        t = x.shape[1]
+        update = Fresh(x.detach(), view.position, context.k[:, :, -t:].detach(), context.v[:, :, -t:].detach())
+        parts = self._partials(q, context, reads, scheme, call)
+        merged = self._merge(parts)
+        found = trace(parts, merged, context, self.gate, reads.get("knn")) if call.inspect else None
+        return self.out(rearrange(merged.o, "b h t d -> b t (h d)")), replace(update, lengths=call.lengths), found
+
+    def _pools(self) -> dict[str, Pool]:
+        return {name: pool for name, pool in self.pools.items() if isinstance(pool, Pool)}
+
+    def _read(
+        self, name: str, pool: Pool, view: LayerView, q: Tensor, fresh: Fresh, call: Call
+    ) -> Shared | Hidden | Neighbours | None:
+        if name != "knn":
+            return pool.read(view.states[name], q, fresh)
+        if id(self) not in call.searches:
+            found = pool.read(view.states[name], q.detach(), fresh)
+            assert found is None or isinstance(found, Neighbours)
+            call.searches[id(self)] = found
+        return call.searches[id(self)]
+
+    def _heads(self, x: Float[Tensor, "b n hd"]) -> Float[Tensor, "b h n d"]:
+        x = rearrange(x, "b n (h d) -> b h n d", h=self.n_heads)
+        return unit(x) if self.config.qk_norm else x
+
+    def _project(self, h: Float[Tensor, "b n e"]) -> tuple[Float[Tensor, "b h n d"], Float[Tensor, "b h n d"]]:
+        return self._heads(self.k(h)), rearrange(self.v(h), "b n (h d) -> b h n d", h=self.n_heads)
+
+    def _scaled(self, q: Float[Tensor, "#b h t x"]) -> Float[Tensor, "#b h t x"]:
+        scale = self.scale.to(q.dtype)[:, None, None] if isinstance(self.scale, Tensor) else self.scale
+        return q * scale
+
+    def _partials(
+        self,
+        q: Float[Tensor, "b h t d"],
+        context: Context,
+        reads: Mapping[str, Shared | Hidden | Neighbours | None],
+        scheme: Position,
+        call: Call,
+    ) -> dict[str, Partial | None]:
+        """What each group of pools answers: the context, the persistent vectors, the kNN memory."""
+        t, dropout = q.shape[2], self.config.dropout if self.training else 0.0
+        here = torch.arange(t, device=q.device)
+        distance = here[:, None] - context.offset
+        bias = scheme.bias(q, distance)
+        asked = scheme.query(q)
+        parts: dict[str, Partial | None] = {}
+        persistent, knn = reads.get("persistent"), reads.get("knn")
+        parts["context"] = partial_context(
+            self._scaled(scheme.rotate(asked, here)),
+            scheme.rotate(context.k, context.offset),
+            context.v,
+            bias=None if bias is None else self._scaled(bias),
+            seen=context.seen(distance, 0 if self.config.own_token else 1, self.window),
+            weight=None if self.span is None else self.span(distance),
+            dropout=dropout,
+            merges=call.inspect or "persistent" in self.pools or ("knn" in self.pools and self.gate is None),
+        )
+        if isinstance(persistent, Shared):
+            k, v = persistent.k.to(q.dtype), persistent.v.to(q.dtype)
+            k = unit(k) if self.config.qk_norm else k
+            parts["persistent"] = partial_shared(self._scaled(asked), k, v, dropout)
+        if "knn" in self.pools:
+            parts["knn"] = partial_neighbours(self._scaled(q), knn) if isinstance(knn, Neighbours) else None
+        return parts
+
+    def _merge(self, parts: Mapping[str, Partial | None]) -> Partial:
+        memory = parts.get("knn")
+        rest = [part for name, part in parts.items() if part is not None and name != "knn"]
+        if self.gate is None:
+            return joint([*rest, *([] if memory is None else [memory])])
+        if self.config.gate_over == "all":
+            return gated(joint(rest), memory, self.gate.sigmoid())
+        return joint([gated(rest[0], memory, self.gate.sigmoid()), *rest[1:]])

@@ -1,0 +1,88 @@
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from mnemon.config import Config
+from mnemon.model.attention import Attention, Call
+from mnemon.model.state import LayerView
+from mnemon.model.trace import LayerTrace
+from mnemon.pools import Fresh
+from mnemon.positions import Position
+
+Activation = Literal["relu", "relu2", "gelu", "softmax"]
+Norm = Literal["rms", "layer"]
+
+
+def norm(kind: Norm, dim: int) -> nn.Module:
+    """RMS norm without bias, or LayerNorm with gain and bias."""
+    return nn.RMSNorm(dim, eps=1e-6) if kind == "rms" else nn.LayerNorm(dim)
+
+
+class FeedForward(nn.Module):
+    """FF(x) = U act(V x), no biases."""
+
+    def __init__(self, dim: int, ffn_dim: int, activation: Activation):
+        super().__init__()
+        self.activation = activation
+        self.up = nn.Linear(dim, ffn_dim, bias=False)
+        self.down = nn.Linear(ffn_dim, dim, bias=False)
+
+    def forward(self, x: Float[Tensor, "b t e"]) -> Float[Tensor, "b t e"]:
+        h = self.up(x)
+        match self.activation:
+            case "relu":
+                h = h.relu()
+            case "relu2":
+                h = h.relu().square()
+            case "gelu":
+                h = nn.functional.gelu(h)
+            case "softmax":
+                h = h.float().softmax(-1).to(h.dtype)
+        return self.down(h)
+
+
+class FeedForwardConfig(Config):
+    """`dim`: inner size."""
+
+    dim: int = 4096
+    activation: Activation = "relu"
+
+    def build(self, dim: int) -> FeedForward:
+        return FeedForward(dim, self.dim, self.activation)
+
+
+class Block(nn.Module):
+    """Attention and, where there is one, a feed-forward layer, each with a residual path.
+
+    pre: x + f(norm(x));  post: norm(x + f(x)), as in the all-attention network (arXiv 1907.01470, eq. 6).
+    """
+
+    def __init__(
+        self, attention: Attention, feedforward: FeedForward | None, dim: int, kind: Norm, post: bool, dropout: float
+    ):
+        super().__init__()
+        self.attention, self.feedforward, self.post, self.dropout = attention, feedforward, post, dropout
+        self.norms = nn.ModuleList(norm(kind, dim) for _ in range(1 if feedforward is None else 2))
+
+    def forward(
+        self, x: Float[Tensor, "b t e"], view: LayerView, call: Call, position: Position | None
+    ) -> tuple[Float[Tensor, "b t e"], Fresh, LayerTrace | None]:
+        """(output, the segment's keys and values, trace if asked for)."""
+        y, fresh, trace = self.attention(self._before(x, 0), view, call, position)
+        x = self._after(x, y, 0)
+        if self.feedforward is not None:
+            x = self._after(x, self.feedforward(self._before(x, 1)), 1)
+        return x, fresh, trace
+
+    def _before(self, x: Tensor, index: int) -> Tensor:
+        if self.post:
+            return x
+        return nn.functional.dropout(self.norms[index](x), self.dropout, self.training)
+
+    def _after(self, x: Tensor, y: Tensor, index: int) -> Tensor:
+        if not self.post:
+            return x + y
+        normed: torch.Tensor = self.norms[index](x + nn.functional.dropout(y, self.dropout, self.training))
+        return normed

@@ -1,0 +1,95 @@
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from mnemon.pools import Fresh, Pool, State
+
+
+@dataclass(frozen=True)
+class LayerView:
+    """What one layer reads of a `MemoryState`: its pools' states and each row's stream position."""
+
+    states: Mapping[str, State]
+    position: Int[Tensor, " b"]
+
+
+class MemoryState:
+    """Everything the rows of a batch remember, owned by whoever feeds the model.
+
+    `model(tokens, state)` reads it and returns an update; the owner calls `commit` after `backward`, or at once where
+    no gradient is taken. `position` is the stream position of each row's next token, `phase` the tokens since its
+    last segment boundary; both live on the CPU.
+    """
+
+    def __init__(self, pools: Sequence[Mapping[str, Pool]], rows: int, segment: int, memory: int | None = None):
+        self.pools, self.segment = pools, segment
+        self.states = [{name: pool.init_state(rows, memory) for name, pool in layer.items()} for layer in pools]
+        self.position = torch.zeros(rows, dtype=torch.long)
+        self.phase = torch.zeros(rows, dtype=torch.long)
+
+    @property
+    def rows(self) -> int:
+        """Rows of the batch."""
+        return len(self.position)
+
+    def layer(self, index: int = 0) -> LayerView:
+        """What layer `index` may read."""
+        return LayerView(self.states[index], self.position)
+
+    def room(self) -> int:
+        """Tokens that may be fed in one call before some row reaches its segment boundary."""
+        return self.segment - int(self.phase.max())
+
+    def commit(self, update: Sequence[Fresh], ends: Bool[Tensor, " b"] | None = None) -> None:
+        """Write a segment; rows in `ends` finish their document, which moves a begun segment into the memory."""
+        lengths = update[0].real()
+        for index, (layer, fresh) in enumerate(zip(self.pools, update, strict=True)):
+            fresh = replace(fresh, ends=ends)
+            states = self.states[index]
+            self.states[index] = {name: pool.update(states[name], fresh) for name, pool in layer.items()}
+        self.position = self.position + lengths
+        self.phase = (self.phase + lengths) % self.segment
+        if ends is not None:
+            self.phase = self.phase.masked_fill(ends, 0)
+
+    def reset(self, rows: Bool[Tensor, " b"], memory: bool = True) -> None:
+        """Forget the past of `rows`, because a new document begins there.
+
+        With `memory=False` the kNN memory and the stream position stay: the next document of one collection.
+        """
+        if not bool(rows.any()):
+            return
+        for index, layer in enumerate(self.pools):
+            states = self.states[index]
+            self.states[index] = {
+                name: pool.reset(states[name], rows) if memory or name != "knn" else states[name]
+                for name, pool in layer.items()
+            }
+        self.phase = self.phase.masked_fill(rows, 0)
+        if memory:
+            self.position = self.position.masked_fill(rows, 0)
+
+    def select(self, rows: Int[Tensor, " b2"]) -> None:
+        """Make row i what row `rows[i]` was (beam search); the kNN memory is shared, not copied."""
+        for index, layer in enumerate(self.pools):
+            states = self.states[index]
+            self.states[index] = {name: pool.select(states[name], rows) for name, pool in layer.items()}
+        self.position, self.phase = self.position[rows.cpu()], self.phase[rows.cpu()]
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything remembered, by name, for a checkpoint."""
+        found = {"position": self.position, "phase": self.phase}
+        for index, layer in enumerate(self.states):
+            for name, state in layer.items():
+                found |= state.tensors(f"{index}.{name}")
+        return found
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take over what `tensors` of another state of the same model gave."""
+        values = dict(tensors)
+        self.position, self.phase = values["position"], values["phase"]
+        for index, layer in enumerate(self.states):
+            self.states[index] = {name: state.loaded(f"{index}.{name}", values) for name, state in layer.items()}

@@ -1,0 +1,63 @@
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from mnemon.model.context import Context
+from mnemon.ops import Neighbours, Partial
+
+
+@dataclass(frozen=True)
+class NeighbourTrace:
+    """What each query retrieved: store ids, stream positions, and weights within the memory's partial result."""
+
+    ids: Int[Tensor, "b h t k"]
+    positions: Int[Tensor, "b h t k"]
+    weights: Float[Tensor, "b h t k"]
+    valid: Bool[Tensor, "b h t k"]
+
+
+@dataclass(frozen=True)
+class LayerTrace:
+    """How one layer mixed its pools: `shares` of the output by pool sum to one wherever anything is seen."""
+
+    shares: dict[str, Float[Tensor, "b h t"]]
+    gate: Float[Tensor, " h"] | None
+    neighbours: NeighbourTrace | None
+
+
+def trace(
+    parts: Mapping[str, Partial | None],
+    merged: Partial,
+    context: Context,
+    gate: Float[Tensor, " h"] | None,
+    read: object,
+) -> LayerTrace:
+    """The shares of each pool in a layer's output, from the partial results it was merged from."""
+    dense, memory = parts["context"], parts.get("knn")
+    assert dense is not None
+    assert dense.weights is not None
+    assert dense.z is not None
+    pooled = {name: part for name, part in parts.items() if part is not None and (gate is None or name != "knn")}
+    z = torch.stack([part.z for part in pooled.values() if part.z is not None], dim=-1)
+    split = dict(zip(pooled, torch.nan_to_num(z.softmax(-1)).unbind(-1), strict=True))
+    if gate is not None and memory is not None and memory.z is not None:
+        g = torch.where(memory.z > -math.inf, gate.sigmoid()[:, None], 0.0)
+        split["knn"] = split["context"] * g
+        split["context"] = split["context"] * (1 - g)
+    older = dense.weights[..., : context.cached].sum(-1)
+    shares = {"local": split["context"] * (dense.weights.sum(-1) - older), "cache": split["context"] * older}
+    shares |= {name: share for name, share in split.items() if name != "context"}
+    neighbours = None
+    if isinstance(read, Neighbours) and memory is not None and memory.weights is not None:
+        positions = read.positions[read.rows[:, None], read.ids.flatten(1)].view(read.ids.shape)
+        positions = positions.masked_fill(~read.valid, -1)
+        neighbours = NeighbourTrace(read.ids, positions, memory.weights, read.valid)
+    return LayerTrace(
+        {name: share.detach() for name, share in shares.items()},
+        None if gate is None else gate.detach().sigmoid(),
+        neighbours,
+    )

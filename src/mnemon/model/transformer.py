@@ -1,0 +1,157 @@
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from mnemon.config import Config
+from mnemon.model.attention import Attention, AttentionConfig, Call
+from mnemon.model.block import Block, FeedForwardConfig, Norm, norm
+from mnemon.model.embedding import EmbeddingConfig
+from mnemon.model.head import HeadConfig
+from mnemon.model.state import MemoryState
+from mnemon.model.trace import LayerTrace
+from mnemon.pools import Fresh, PoolsConfig
+from mnemon.positions import PositionConfig
+from mnemon.positions.t5 import T5Config
+
+
+@dataclass(frozen=True)
+class Output:
+    """`hidden` goes to the head; `penalty` (the span loss, nats) is added to the mean token loss in training."""
+
+    hidden: Float[Tensor, "b t e"]
+    penalty: Float[Tensor, ""]
+    traces: tuple[LayerTrace, ...] = ()
+
+
+class ModelConfig(Config):
+    """A language model: every kind is a list of pools, never a class.
+
+    `segment`: tokens fed at once and unit of writing to the memory. `window`: previous tokens that every token sees,
+    however segments are cut. `shared_position`: one position module for all layers. `start`: distribution of the
+    projections, uniform +-1/sqrt(fan-in) or truncated normal of variance 1/fan-in; `zero_out`: output projections
+    start at zero. `dropout`: on each sublayer. `final_dropout`: on the embedding and on the last hidden state.
+    `checkpointing`: recompute layers in backward to save memory.
+    """
+
+    vocab_size: int = 0
+    dim: int = 256
+    n_layers: int = 4
+    n_heads: int = 4
+    head_dim: int = 64
+    segment: int = 128
+    window: int = 128
+    norm: Norm = "rms"
+    norm_place: Literal["pre", "post"] = "pre"
+    position: PositionConfig = T5Config()
+    shared_position: bool = False
+    attention: AttentionConfig = AttentionConfig()
+    pools: PoolsConfig = PoolsConfig()
+    feedforward: FeedForwardConfig | None = None
+    embedding: EmbeddingConfig = EmbeddingConfig()
+    head: HeadConfig = HeadConfig()
+    start: Literal["uniform", "lecun"] = "lecun"
+    zero_out: bool = False
+    dropout: float = 0.0
+    final_dropout: float = 0.0
+    checkpointing: bool = False
+
+    def build(self, seed: int = 0) -> "Transformer":
+        """The model with its start values drawn from `seed`; the global random state is left as it was."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return Transformer(self)
+
+
+class Transformer(nn.Module):
+    """tokens -> hidden states, reading what the rows remember and returning what they are to remember next."""
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        if config.vocab_size < 1:
+            raise ValueError(f"vocab_size must be set before the model is built, got {config.vocab_size}")
+        self.config = config
+        self.embedding = config.embedding.build(config.vocab_size, config.dim)
+        self.position = self._position() if config.shared_position else None
+        self.blocks = nn.ModuleList(self._block(layer) for layer in range(config.n_layers))
+        self.norm = norm(config.norm, config.dim) if config.norm_place == "pre" else nn.Identity()
+        self.head = config.head.build(self.embedding, config.vocab_size, config.dim)
+
+    def _position(self) -> nn.Module:
+        config = self.config
+        return config.position.build(config.dim, config.n_heads, config.head_dim)
+
+    def _block(self, layer: int) -> Block:
+        config = self.config
+        shape = (config.dim, config.n_heads, config.head_dim)
+        pools = {}
+        for name in ("cache", "local", "persistent", "knn"):
+            pool = getattr(config.pools, name)
+            if pool is not None and layer in getattr(pool, "layers", (layer,)):
+                pools[name] = pool.build(*shape, config.segment, config.window, config.pools.cache is not None)
+        position = None if config.shared_position else self._position()
+        attention = Attention(*shape, pools, config.window, config.segment, position, config.attention)
+        feedforward = config.feedforward.build(config.dim) if config.feedforward else None
+        block = Block(attention, feedforward, config.dim, config.norm, config.norm_place == "post", config.dropout)
+        for name, module in block.named_modules():
+            if isinstance(module, nn.Linear):
+                _start(module, config.start, config.zero_out and name.endswith((".out", ".down")))
+        return block
+
+    def init_state(self, rows: int, memory: int | None = None) -> MemoryState:
+        """What `rows` rows remember before they have read anything; `memory` overrides the kNN capacity (0: none)."""
+        pools = [block.attention._pools() for block in self.blocks]
+        return MemoryState(pools, rows, self.config.segment, memory)
+
+    def forward(
+        self,
+        tokens: Int[Tensor, "b t"],
+        state: MemoryState,
+        lengths: Int[Tensor, " b"] | None = None,
+        inspect: bool = False,
+    ) -> tuple[Output, list[Fresh]]:
+        """(output, update): feed at most `state.room()` tokens, then `state.commit(update)` after `backward`."""
+        if tokens.shape[1] > state.room():
+            raise ValueError(f"{tokens.shape[1]} tokens cross a segment boundary: feed at most {state.room()}")
+        call = Call(lengths=lengths, inspect=inspect)
+        x = self._drop(self.embedding(tokens))
+        update: list[Fresh] = []
+        traces: list[LayerTrace] = []
+        for index, block in enumerate(self.blocks):
+            arguments = (x, state.layer(index), call, self.position)
+            if self.config.checkpointing and torch.is_grad_enabled():
+                x, fresh, trace = checkpoint(block, *arguments, use_reentrant=False)
+            else:
+                x, fresh, trace = block(*arguments)
+            update.append(fresh)
+            if trace is not None:
+                traces.append(trace)
+        spans = [block.attention.span for block in self.blocks]
+        penalty = sum((span.penalty() for span in spans if span is not None), x.new_zeros(()))
+        return Output(self._drop(self.norm(x)), penalty, tuple(traces)), update
+
+    def project_(self) -> None:
+        """Bring constrained parameters back into their range; to be called after each optimiser step."""
+        for block in self.blocks:
+            if block.attention.span is not None:
+                block.attention.span.project_()
+
+    def _drop(self, x: Float[Tensor, "b t e"]) -> Float[Tensor, "b t e"]:
+        return nn.functional.dropout(x, self.config.final_dropout, self.training)
+
+
+def _start(linear: nn.Linear, kind: str, zero: bool) -> None:
+    """Draw the start values of a projection."""
+    bound = 1 / math.sqrt(linear.in_features)
+    if zero:
+        nn.init.zeros_(linear.weight)
+    elif kind == "uniform":
+        nn.init.uniform_(linear.weight, -bound, bound)
+    else:
+        nn.init.trunc_normal_(
+            linear.weight, std=bound / 0.87962566, a=-2 * bound / 0.87962566, b=2 * bound / 0.87962566
+        )

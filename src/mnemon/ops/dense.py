@@ -1,0 +1,108 @@
+import math
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn import functional
+
+from mnemon.ops.kv import Partial
+
+
+def partial_dense(
+    q: Float[Tensor, "b h t d"],
+    k: Float[Tensor, "b h n d"],
+    v: Float[Tensor, "b h n d"],
+    bias: Float[Tensor, "#b #h t n"] | None = None,
+    seen: Bool[Tensor, "#b #h t n"] | None = None,
+    weight: Float[Tensor, "h t n"] | None = None,
+    dropout: float = 0.0,
+) -> Partial:
+    """Attention over one pool, with its log-sum-exp: the reference every fast path is compared with.
+
+    s = q k^T + bias;  z = log sum_n w exp(s);  o = (w exp(s - z)) v, in float32, over the keys that are `seen`.
+    `q` carries the scale; `weight` w in [0, 1] is the soft span mask of arXiv 1905.07799 eq. 2, a factor and not an
+    additive log-mask, whose gradient is NaN at w = 0. Dropout acts on the normalised weights (1907.01470, code).
+    """
+    s = (q @ k.mT).float()  # b h t n
+    if bias is not None:
+        s = s + bias
+    if weight is not None:
+        seen = weight > 0 if seen is None else seen & (weight > 0)
+    if seen is not None:
+        s = s.masked_fill(~seen, -math.inf)
+    peak = s.detach().amax(-1, keepdim=True).clamp(min=torch.finfo(s.dtype).min)  # finite where nothing is seen
+    a = (s - peak).exp()
+    if weight is not None:
+        a = a * weight
+    total = a.sum(-1, keepdim=True)
+    empty = total == 0
+    total = total.masked_fill(empty, 1.0)
+    z = (total.log() + peak).masked_fill(empty, -math.inf).squeeze(-1)
+    a = a / total
+    o = functional.dropout(a, dropout, training=dropout > 0).to(v.dtype) @ v
+    return Partial(o, z, a)
+
+
+def partial_shared(
+    q: Float[Tensor, "b h t d"],
+    k: Float[Tensor, "h n d"],
+    v: Float[Tensor, "h n d"],
+    dropout: float = 0.0,
+) -> Partial:
+    """`partial_dense` for keys that all rows share (persistent vectors), without a copy per row."""
+    b, h, t, d = q.shape
+    folded = q.transpose(0, 1).reshape(1, h, b * t, d)
+    part = partial_dense(folded, k[None], v[None], dropout=dropout)
+
+    def unfold(x: Tensor) -> Tensor:
+        return x[0].unflatten(1, (b, t)).transpose(0, 1)
+
+    assert part.z is not None
+    assert part.weights is not None
+    return Partial(unfold(part.o), unfold(part.z), unfold(part.weights))
+
+
+def partial_fused(
+    q: Float[Tensor, "b h t d"],
+    k: Float[Tensor, "b h n d"],
+    v: Float[Tensor, "b h n d"],
+    bias: Float[Tensor, "#b #h t n"] | None = None,
+    seen: Bool[Tensor, "#b #h t n"] | None = None,
+    dropout: float = 0.0,
+) -> Partial:
+    """`partial_dense` through PyTorch's fused kernel, for pools that merge with nothing: it gives no z.
+
+    Rows that see nothing would be NaN in some kernels: they attend to an arbitrary key and are zeroed afterwards.
+    """
+    empty = None
+    mask = bias
+    if seen is not None:
+        empty = ~seen.any(-1, keepdim=True)
+        kept = seen | empty
+        mask = kept if bias is None else bias.masked_fill(~kept, -math.inf)
+    if mask is not None and mask.is_floating_point():
+        mask = mask.to(q.dtype)
+    o = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout, scale=1.0)
+    return Partial(o if empty is None else o.masked_fill(empty, 0.0), None)
+
+
+def partial_context(
+    q: Float[Tensor, "b h t d"],
+    k: Float[Tensor, "b h n d"],
+    v: Float[Tensor, "b h n d"],
+    bias: Float[Tensor, "#b #h t n"] | None = None,
+    seen: Bool[Tensor, "#b #h t n"] | None = None,
+    weight: Float[Tensor, "h t n"] | None = None,
+    dropout: float = 0.0,
+    merges: bool = True,
+) -> Partial:
+    """The fastest path that can answer: `partial_dense`, or `partial_fused` where no z is needed (`merges` False).
+
+    On a CPU the fused kernel falls back to a slow one when the bias wants gradients or dropout is on, and in bfloat16
+    with gradients plain products were faster; see docs/architecture.md for the table.
+    """
+    learns = torch.is_grad_enabled() and (q.requires_grad or k.requires_grad)
+    slow = q.device.type == "cpu" and (learns or dropout > 0)
+    if merges or weight is not None or slow:
+        return partial_dense(q, k, v, bias, seen, weight, dropout)
+    return partial_fused(q, k, v, bias, seen, dropout)

@@ -1,0 +1,65 @@
+"""What pools give to attention, and what attention makes of it.
+
+Legend of shapes, used everywhere: `b` rows, `t` queries of the segment, `n` keys of a pool, `k` neighbours,
+`m` stored entries, `h` query heads, `g` key/value heads, `d` head dim, `e` model dim, `f` feed-forward dim,
+`p` pools; the vocabulary is spelled out.
+"""
+
+from dataclasses import dataclass
+
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Shared:
+    """Keys and values that every query of a row may see: `k`, `v` are [b h n d], or [h n d] for all rows alike.
+
+    `offset`: position of each key relative to the first token of the segment (-1 is the token before it); None for
+    keys without a position, which are always seen. `valid`: which keys a row really holds; None means all.
+    """
+
+    k: Float[Tensor, "*b h n d"]
+    v: Float[Tensor, "*b h n d"]
+    offset: Int[Tensor, " n"] | None = None
+    valid: Bool[Tensor, "b n"] | None = None
+
+
+@dataclass(frozen=True)
+class Hidden:
+    """Hidden states that attention projects to keys and values together with the segment, in one product."""
+
+    h: Float[Tensor, "b n e"]
+    offset: Int[Tensor, " n"]
+    valid: Bool[Tensor, "b n"] | None = None
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """Indices of retrieved entries, never gathered copies: entry `ids[b, h, t, j]` of store row `rows[b]`.
+
+    `valid` marks real neighbours, `scores` are the search's q.k, `positions` [s m] the stream position of each stored
+    entry. `version` is the store's write counter at the time of the search: reading entries after the store was
+    written again would give other tokens' keys without an exception, so `ops.partial` refuses it.
+    """
+
+    keys: Float[Tensor, "s h m d"]
+    values: Float[Tensor, "s h m d"]
+    positions: Int[Tensor, "s m"]
+    rows: Int[Tensor, " b"]
+    ids: Int[Tensor, "b h t k"]
+    valid: Bool[Tensor, "b h t k"]
+    scores: Float[Tensor, "b h t k"]
+    version: int
+
+
+@dataclass(frozen=True)
+class Partial:
+    """What one pool answers: `o = softmax(s) V` and `z = logsumexp(s)`; `o = 0, z = -inf` where nothing is seen.
+
+    `weights` are the softmax weights, kept for inspection only.
+    """
+
+    o: Float[Tensor, "b h t d"]
+    z: Float[Tensor, "b h t"] | None
+    weights: Float[Tensor, "b h t n"] | None = None

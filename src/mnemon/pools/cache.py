@@ -1,0 +1,109 @@
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from mnemon.config import Config
+from mnemon.ops import Hidden, Shared
+from mnemon.pools import recent
+from mnemon.pools.base import Fresh, Pool, State
+
+
+@dataclass(frozen=True)
+class HiddenCacheState(State):
+    """Attention's inputs at the last positions [b n e], right-aligned; `count` of them are real."""
+
+    h: Tensor
+    count: Tensor
+
+
+@dataclass(frozen=True)
+class KeyValueCacheState(State):
+    """Keys and values of the last positions [b h n d], right-aligned; `count` of them are real."""
+
+    k: Tensor
+    v: Tensor
+    count: Tensor
+
+
+class HiddenCache(Pool):
+    """The last `length` inputs of the layer, projected anew with the segment (arXiv 1901.02860, 1907.01470).
+
+    No gradient reaches the cached states themselves; it does reach the projections.
+    """
+
+    def __init__(self, dim: int, length: int):
+        super().__init__()
+        self.dim, self.length = dim, length
+
+    def init_state(self, rows: int, memory: int | None = None) -> HiddenCacheState:
+        return HiddenCacheState(torch.empty(rows, 0, self.dim), torch.zeros(rows, dtype=torch.long))
+
+    def reset(self, state: HiddenCacheState, rows: Tensor) -> HiddenCacheState:
+        return HiddenCacheState(state.h, state.count.masked_fill(rows.cpu(), 0))
+
+    def read(self, state: HiddenCacheState, q: Tensor, fresh: Fresh) -> Hidden | None:
+        slots = state.h.shape[1]
+        if not slots:
+            return None
+        offset = torch.arange(-slots, 0, device=fresh.x.device)
+        return Hidden(state.h, offset, recent.valid(state.count, slots, fresh.x.device))
+
+    def update(self, state: HiddenCacheState, fresh: Fresh) -> HiddenCacheState:
+        lengths = fresh.real()
+        h = recent.append(state.h.to(fresh.x.device), fresh.x, lengths, self.length)
+        return HiddenCacheState(h, (state.count + lengths).clamp(max=self.length))
+
+    def select(self, state: HiddenCacheState, rows: Tensor) -> HiddenCacheState:
+        return HiddenCacheState(state.h[rows.to(state.h.device)], state.count[rows.cpu()])
+
+
+class KeyValueCache(Pool):
+    """The last `length` keys (normalised, un-rotated) and values of the layer (arXiv 2203.08913, section 3.1)."""
+
+    def __init__(self, n_heads: int, head_dim: int, length: int):
+        super().__init__()
+        self.n_heads, self.head_dim, self.length = n_heads, head_dim, length
+
+    def init_state(self, rows: int, memory: int | None = None) -> KeyValueCacheState:
+        empty = torch.empty(rows, self.n_heads, 0, self.head_dim)
+        return KeyValueCacheState(empty, empty, torch.zeros(rows, dtype=torch.long))
+
+    def reset(self, state: KeyValueCacheState, rows: Tensor) -> KeyValueCacheState:
+        return KeyValueCacheState(state.k, state.v, state.count.masked_fill(rows.cpu(), 0))
+
+    def read(self, state: KeyValueCacheState, q: Tensor, fresh: Fresh) -> Shared | None:
+        slots = state.k.shape[2]
+        if not slots:
+            return None
+        offset = torch.arange(-slots, 0, device=q.device)
+        return Shared(state.k, state.v, offset, recent.valid(state.count, slots, q.device))
+
+    def update(self, state: KeyValueCacheState, fresh: Fresh) -> KeyValueCacheState:
+        assert fresh.k is not None
+        assert fresh.v is not None
+        lengths = fresh.real()
+        k, v = (
+            recent.append(old.to(new.device), new, lengths, self.length)
+            for old, new in ((state.k, fresh.k), (state.v, fresh.v))
+        )
+        return KeyValueCacheState(k, v, (state.count + lengths).clamp(max=self.length))
+
+    def select(self, state: KeyValueCacheState, rows: Tensor) -> KeyValueCacheState:
+        picked = rows.to(state.k.device)
+        return KeyValueCacheState(state.k[picked], state.v[picked], state.count[rows.cpu()])
+
+
+class CacheConfig(Config):
+    """`stores`: hidden states (Transformer-XL, all-attention) or keys and values (Memorizing Transformers).
+
+    `length`: positions kept; None keeps the window.
+    """
+
+    stores: Literal["hidden", "kv"] = "kv"
+    length: int | None = None
+
+    def build(self, dim: int, n_heads: int, head_dim: int, segment: int, window: int, cached: bool) -> Pool:
+        length = window if self.length is None else self.length
+        return HiddenCache(dim, length) if self.stores == "hidden" else KeyValueCache(n_heads, head_dim, length)

@@ -1,0 +1,152 @@
+from dataclasses import dataclass, replace
+from typing import Literal, Self
+
+import torch
+from torch import Tensor
+
+from mnemon.config import Config
+from mnemon.index import INDEXES, RingStore
+from mnemon.ops import Neighbours
+from mnemon.pools import recent
+from mnemon.pools.base import Fresh, Merge, Pool, State
+
+STORE = ("keys", "values", "positions", "written")
+
+
+@dataclass(frozen=True)
+class KNNState(State):
+    """One ring store for each row and head, and the begun segment that is not in it yet.
+
+    `rows` maps a row to its row of the store (beams share one). The store is allocated at the first write, in the
+    dtype of the keys. `tail_k`, `tail_v` [b h n d] are right-aligned, `count` of them real; `next` is the stream
+    position behind the tail.
+    """
+
+    size: int
+    store: RingStore | None
+    rows: Tensor
+    tail_k: Tensor
+    tail_v: Tensor
+    count: Tensor
+    next: Tensor
+
+    def tensors(self, prefix: str) -> dict[str, Tensor]:
+        stored = {} if self.store is None else {f"{prefix}.store.{name}": getattr(self.store, name) for name in STORE}
+        return super().tensors(prefix) | stored
+
+    def loaded(self, prefix: str, tensors: dict[str, Tensor]) -> Self:
+        state = super().loaded(prefix, tensors)
+        if f"{prefix}.store.keys" not in tensors:
+            return replace(state, store=None)
+        store = RingStore(**{name: tensors[f"{prefix}.store.{name}"].clone() for name in STORE})
+        return replace(state, store=store, size=store.size)
+
+
+class KNNPool(Pool):
+    """Every key and value of the documents read so far, found by inner product; no gradient reaches them.
+
+    Entries enter the store when a segment's worth of tokens is complete or the document ends; until then they are
+    local. Gated, the memory may repeat what the cache holds, as in arXiv 2203.08913, section 3.2; jointly merged, it
+    holds back what the window still sees, so that nothing is counted twice.
+    """
+
+    def __init__(
+        self, n_heads: int, head_dim: int, segment: int, window: int, size: int, top_k: int, merge: Merge, index: str
+    ):
+        super().__init__()
+        self.merge = merge  # type: ignore[misc]  # a setting of this pool, a constant of the others
+        self.n_heads, self.head_dim, self.segment, self.window = n_heads, head_dim, segment, window
+        self.size, self.top_k, self.search = size, top_k, INDEXES[index]
+
+    def init_state(self, rows: int, memory: int | None = None) -> KNNState:
+        size = self.size if memory is None else memory
+        if 0 < size < self.top_k:
+            raise ValueError(f"a memory of {size} entries is smaller than top_k = {self.top_k}")
+        empty = torch.empty(rows, self.n_heads, 0, self.head_dim)
+        zeros = torch.zeros(rows, dtype=torch.long)
+        return KNNState(size, None, torch.arange(rows), empty, empty, zeros, zeros)
+
+    def reset(self, state: KNNState, rows: Tensor) -> KNNState:
+        rows = rows.cpu()
+        state = _own(state) if bool(rows.any()) else state
+        if state.store is not None:
+            state.store.reset(rows)
+        return replace(state, count=state.count.masked_fill(rows, 0), next=state.next.masked_fill(rows, 0))
+
+    def read(self, state: KNNState, q: Tensor, fresh: Fresh) -> Neighbours | None:
+        slots = 0 if state.store is None else state.store.used()
+        if state.store is None or not slots:
+            return None
+        store, rows = state.store, state.rows.to(q.device)
+        own = torch.equal(state.rows, torch.arange(len(store.written)))
+        keys = store.keys[:, :, :slots] if own else store.keys[rows, :, :slots]
+        valid = store.valid(slots)[rows][:, None, None, :]  # b 1 1 m
+        if self.merge == "joint":
+            asked = fresh.position[:, None] + torch.arange(q.shape[2])  # b t
+            beyond = store.positions[rows, None, :slots] < asked.to(q.device)[:, :, None] - self.window  # b t m
+            valid = valid & beyond[:, None]
+        full = valid.ndim == 4 and bool(valid.all())
+        scores, ids = self.search(q, keys, self.top_k, None if full else valid)
+        return Neighbours(
+            store.keys, store.values, store.positions, rows, ids, scores > -torch.inf, scores, store.version
+        )
+
+    def update(self, state: KNNState, fresh: Fresh) -> KNNState:
+        if not state.size:
+            return state
+        assert fresh.k is not None
+        assert fresh.v is not None
+        lengths = fresh.real()
+        count = state.count + lengths
+        k, v = (
+            recent.append(old.to(new.device), new, lengths, int(count.max()))
+            for old, new in ((state.tail_k, fresh.k), (state.tail_v, fresh.v))
+        )
+        done = count >= self.segment if fresh.ends is None else (count >= self.segment) | fresh.ends
+        state = replace(state, tail_k=k, tail_v=v, count=count, next=fresh.position + lengths)
+        return self._write(state, done & (count > 0)) if bool(done.any()) else state
+
+    def select(self, state: KNNState, rows: Tensor) -> KNNState:
+        rows, there = rows.cpu(), rows.to(state.tail_k.device)
+        tails = {"tail_k": state.tail_k[there], "tail_v": state.tail_v[there]}
+        return replace(state, rows=state.rows[rows], count=state.count[rows], next=state.next[rows], **tails)
+
+    def _write(self, state: KNNState, done: Tensor) -> KNNState:
+        """Move the tails of the rows that are `done` into the store."""
+        state = _own(state)
+        k, v, n = state.tail_k, state.tail_v, state.tail_k.shape[2]
+        store = state.store or RingStore.empty(len(done), self.n_heads, state.size, self.head_dim, like=k)
+        first = n - state.count  # left-align: entry j of a row is slot first + j
+        slots = (torch.arange(n) + first[:, None]).clamp(max=n - 1)
+        index = slots.to(k.device)[:, None, :, None].expand_as(k)
+        positions = (state.next - state.count)[:, None] + torch.arange(n)
+        store.write(k.gather(2, index), v.gather(2, index), positions, state.count.masked_fill(~done, 0))
+        count = state.count.masked_fill(done, 0)
+        left = n - int(count.max())
+        return replace(state, store=store, count=count, tail_k=k[:, :, left:], tail_v=v[:, :, left:])
+
+
+def _own(state: KNNState) -> KNNState:
+    """A state whose rows each own their row of the store: shared rows (beams) are copied before they diverge."""
+    rows = torch.arange(len(state.rows))
+    if state.store is None or torch.equal(state.rows, torch.arange(len(state.store.written))):
+        return replace(state, rows=rows)
+    old, there = state.store, state.rows.to(state.store.keys.device)
+    store = RingStore(old.keys[there], old.values[there], old.positions[there], old.written[state.rows])
+    return replace(state, store=store, rows=rows)
+
+
+class KNNConfig(Config):
+    """`layers` that read the memory, `size` entries a row and head, `top_k` neighbours a query and head.
+
+    `merge`: by the paper's gate, or jointly in one softmax with everything else.
+    """
+
+    layers: tuple[int, ...] = (8,)
+    size: int = 8192
+    top_k: int = 32
+    merge: Literal["gated", "joint"] = "gated"
+    index: Literal["exact"] = "exact"
+
+    def build(self, dim: int, n_heads: int, head_dim: int, segment: int, window: int, cached: bool) -> Pool:
+        return KNNPool(n_heads, head_dim, segment, window, self.size, self.top_k, self.merge, self.index)

@@ -1,0 +1,29 @@
+from abc import ABC, abstractmethod
+
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+
+class Position(nn.Module, ABC):
+    """How the distance between a query and a key of the recent past enters attention.
+
+    Keys without a position (persistent vectors, kNN memory) never meet it: stored keys are un-rotated.
+    """
+
+    @abstractmethod
+    def rotate(self, x: Float[Tensor, "b h t d"], position: Int[Tensor, " t"]) -> Float[Tensor, "b h t d"]:
+        """Queries or keys turned by their position; unchanged by schemes that do not rotate."""
+
+    @abstractmethod
+    def query(self, q: Float[Tensor, "b h t d"]) -> Float[Tensor, "b h t d"]:
+        """Queries for content scores against recent keys; unchanged unless the scheme adds a vector."""
+
+    @abstractmethod
+    def bias(self, q: Float[Tensor, "b h t d"], distance: Int[Tensor, "t n"]) -> Float[Tensor, "#b h t n"] | None:
+        """What is added to q.k at each distance (query position minus key position), before scaling."""
+
+
+def by_distance(scores: Float[Tensor, "b h t s"], distance: Int[Tensor, "t n"]) -> Float[Tensor, "b h t n"]:
+    """Scores per distance laid out per key: column `distance[t, n]` of row t (clamped; masked keys hold rubbish)."""
+    index = distance.clamp(0, scores.shape[-1] - 1)
+    return scores.gather(-1, index.expand(*scores.shape[:2], *index.shape))

@@ -1,0 +1,42 @@
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from mnemon.config import Config
+from mnemon.positions.base import Position
+
+
+class Rotary(Position):
+    """s_tr = R(t) q_t . R(r) k_r = q_t . R(r - t) k_r: pairs of channels turn by position * base^(-2i/d).
+
+    arXiv 2104.09864, half-split pairing (channel i with i + d/2).
+    """
+
+    def __init__(self, head_dim: int, base: float = 10_000.0):
+        super().__init__()
+        if head_dim % 2:
+            raise ValueError(f"rotary positions need an even head_dim, got {head_dim}")
+        self.half, self.base = head_dim // 2, base
+
+    def rotate(self, x: Float[Tensor, "b h t d"], position: Int[Tensor, " t"]) -> Float[Tensor, "b h t d"]:
+        exponent = torch.arange(self.half, device=x.device, dtype=torch.float32) / self.half
+        angle = position.float()[:, None] * self.base**-exponent  # t d/2
+        cos, sin = (part.to(torch.promote_types(x.dtype, torch.float32)) for part in (angle.cos(), angle.sin()))
+        first, second = x[..., : self.half], x[..., self.half :]
+        return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1).to(x.dtype)
+
+    def query(self, q: Tensor) -> Tensor:
+        return q
+
+    def bias(self, q: Tensor, distance: Tensor) -> None:
+        return None
+
+
+class RotaryConfig(Config):
+    kind: Literal["rotary"] = "rotary"
+    base: float = 10_000.0
+
+    def build(self, dim: int, n_heads: int, head_dim: int) -> Position:
+        return Rotary(head_dim, self.base)

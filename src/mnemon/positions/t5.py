@@ -1,0 +1,49 @@
+import math
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from mnemon.config import Config
+from mnemon.positions.base import Position
+
+
+def bucket(distance: Int[Tensor, "t n"], buckets: int, furthest: int) -> Int[Tensor, "t n"]:
+    """Causal T5 buckets: half exact, the rest logarithmic up to `furthest`, one for everything beyond."""
+    exact = buckets // 2
+    far = distance.clamp(min=exact).float()
+    log = exact + (torch.log(far / exact) / math.log(furthest / exact) * (buckets - exact)).long()
+    return torch.where(distance < exact, distance.clamp(min=0), log.clamp(max=buckets - 1))
+
+
+class T5Bias(Position):
+    """s_tr = q_t . k_r + table[h, bucket(t - r)].
+
+    arXiv 2203.08913 section 3.1: 32 buckets a head, of which 16 are exact and the rest logarithmic to distance 128.
+    One table a layer (T5 itself shares one), normal with standard deviation 1/sqrt(buckets).
+    """
+
+    def __init__(self, n_heads: int, buckets: int = 32, furthest: int = 128):
+        super().__init__()
+        self.furthest = furthest
+        self.table = nn.Parameter(torch.randn(n_heads, buckets) / math.sqrt(buckets))
+
+    def rotate(self, x: Tensor, position: Tensor) -> Tensor:
+        return x
+
+    def query(self, q: Tensor) -> Tensor:
+        return q
+
+    def bias(self, q: Tensor, distance: Int[Tensor, "t n"]) -> Float[Tensor, "1 h t n"]:
+        index = bucket(distance, self.table.shape[1], self.furthest)
+        return self.table[:, index].unsqueeze(0)
+
+
+class T5Config(Config):
+    kind: Literal["t5"] = "t5"
+    buckets: int = 32
+    furthest: int = 128
+
+    def build(self, dim: int, n_heads: int, head_dim: int) -> Position:
+        return T5Bias(n_heads, self.buckets, self.furthest)

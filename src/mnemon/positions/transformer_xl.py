@@ -1,0 +1,48 @@
+import math
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from mnemon.config import Config
+from mnemon.positions.base import Position, by_distance
+
+
+def sinusoid(position: Int[Tensor, " n"], dim: int) -> Float[Tensor, "n e"]:
+    """[sin(p w_i), cos(p w_i)] with w_i = 10000^(-2i/dim)."""
+    rate = torch.exp(torch.arange(0, dim, 2, device=position.device) * (-math.log(10_000.0) / dim))
+    angle = position.float()[:, None] * rate
+    return torch.cat([angle.sin(), angle.cos()], dim=-1)
+
+
+class TransformerXLPosition(Position):
+    """s_tr = (q_t + u) . k_r + (q_t + v) . W_r r_(t-r), with sinusoidal r (arXiv 1901.02860, section 3.3).
+
+    u and v are [h d], learned, zero at the start (the released code draws them from N(0, 0.02)).
+    """
+
+    def __init__(self, dim: int, n_heads: int, head_dim: int):
+        super().__init__()
+        self.dim = dim
+        self.u = nn.Parameter(torch.zeros(n_heads, head_dim))
+        self.v = nn.Parameter(torch.zeros(n_heads, head_dim))
+        self.project = nn.Linear(dim, n_heads * head_dim, bias=False)
+
+    def rotate(self, x: Tensor, position: Tensor) -> Tensor:
+        return x
+
+    def query(self, q: Float[Tensor, "b h t d"]) -> Float[Tensor, "b h t d"]:
+        return q + self.u[:, None].to(q.dtype)
+
+    def bias(self, q: Float[Tensor, "b h t d"], distance: Int[Tensor, "t n"]) -> Float[Tensor, "b h t n"]:
+        reach = torch.arange(max(int(distance.max()) + 1, 1), device=q.device)
+        r = self.project(sinusoid(reach, self.dim)).unflatten(-1, self.v.shape).transpose(0, 1)  # h s d
+        return by_distance((q + self.v[:, None].to(q.dtype)) @ r.mT.to(q.dtype), distance)
+
+
+class TransformerXLConfig(Config):
+    kind: Literal["transformer-xl"] = "transformer-xl"
+
+    def build(self, dim: int, n_heads: int, head_dim: int) -> Position:
+        return TransformerXLPosition(dim, n_heads, head_dim)
