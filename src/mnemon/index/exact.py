@@ -4,7 +4,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-BLOCK = 8192  # keys scored at once: larger blocks spill out of the cache, smaller ones cost more merges
+TILE_BYTES = {"cpu": 1 << 21, "cuda": 1 << 29}  # scores held at once: a core's cache, or a modest part of a GPU
+BLOCK = 8192  # keys scored at once for one query
+GROUPS = 16  # keys of one group in two-stage selection
 
 
 def exact_search(
@@ -17,24 +19,57 @@ def exact_search(
 
     scores_tj = q_t . k_j, in the keys' own dtype; k = min(top_k, m). `valid` (broadcast to [*b h t m]) leaves entries
     out; where fewer than k remain the score is -inf and the id is to be ignored. Ids are always within 0..m-1.
-    The whole score matrix is never held: keys are scored in blocks whose winners are merged.
+    The whole score matrix is never held: heads are taken a few at a time and keys in blocks whose winners are merged.
     """
+    *lead, t, d = queries.shape
     m = keys.shape[-2]
     k = min(top_k, m)
-    queries = queries.detach().to(keys.dtype)
+    flat_q = queries.detach().to(keys.dtype).reshape(-1, t, d)
+    flat_k = keys.reshape(-1, m, d)
+    mask = None if valid is None else valid.expand(*lead, valid.shape[-2], m).reshape(-1, valid.shape[-2], m)
+    scores = flat_q.new_empty(len(flat_q), t, k)
+    ids = torch.empty(len(flat_q), t, k, dtype=torch.long, device=keys.device)
+    budget = TILE_BYTES.get(keys.device.type, TILE_BYTES["cpu"])
+    step = max(1, budget // max(1, t * min(m, BLOCK) * keys.element_size()))
+    for start in range(0, len(flat_q) if k else 0, step):
+        tile = slice(start, start + step)
+        scores[tile], ids[tile] = _search(flat_q[tile], flat_k[tile], k, None if mask is None else mask[tile])
+    return scores.view(*lead, t, k), ids.view(*lead, t, k)
+
+
+def _search(q: Tensor, keys: Tensor, k: int, valid: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Scores and ids of one tile, block by block of keys."""
     best: tuple[Tensor, Tensor] | None = None
-    for start in range(0, m, BLOCK):
-        block = slice(start, min(start + BLOCK, m))
-        scores = queries @ keys[..., block, :].mT
+    for start in range(0, keys.shape[1], BLOCK):
+        block = slice(start, start + BLOCK)
+        scores = q @ keys[:, block].mT if len(q) > 1 else torch.mm(q[0], keys[0, block].T)[None]
         if valid is not None:
-            scores = scores.masked_fill(~valid[..., block], -math.inf)
-        top, ids = scores.topk(min(k, scores.shape[-1]), dim=-1)
+            scores = scores.masked_fill_(~valid[..., block], -math.inf)
+        top, ids = select(scores, min(k, scores.shape[-1]))
         if best is not None:
             top, ids = torch.cat([best[0], top], -1), torch.cat([best[1], ids + start], -1)
             top, order = top.topk(min(k, top.shape[-1]), dim=-1)
             ids = ids.gather(-1, order)
         best = top, ids
-    if best is None:
-        empty = queries.new_empty((*queries.shape[:-1], 0))
-        return empty, empty.long()
+    assert best is not None
     return best
+
+
+def select(scores: Float[Tensor, "*b m"], k: int) -> tuple[Float[Tensor, "*b k"], Int[Tensor, "*b k"]]:
+    """`scores.topk(k)`, exactly, in two stages where that is cheaper.
+
+    Keys are dealt into m/16 strided groups. An entry of the true top k lies in one of the k groups of largest maximum:
+    otherwise k groups would each hold something larger. So only 16 k candidates are sorted instead of m.
+    """
+    m = scores.shape[-1]
+    groups = m // GROUPS
+    if m % GROUPS or groups < 4 * k or scores.device.type != "cpu":
+        return scores.topk(k, dim=-1)
+    peak = scores
+    while peak.shape[-1] > groups:  # halving: contiguous, vectorised
+        peak = torch.maximum(*peak.chunk(2, dim=-1))
+    chosen = peak.topk(k, dim=-1, sorted=False)[1]  # *b k
+    members = torch.arange(GROUPS, device=scores.device)[:, None] * groups
+    candidates = (chosen.unsqueeze(-2) + members).flatten(-2)
+    top, order = scores.gather(-1, candidates).topk(k, dim=-1)
+    return top, candidates.gather(-1, order)
