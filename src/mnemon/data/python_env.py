@@ -9,7 +9,7 @@ from mnemon.data.document import Corpus, Document, fingerprint, joined
 from mnemon.data.env_files import LARGEST, File, python_files, search_path
 from mnemon.data.near import straddling
 from mnemon.data.options import DataConfig
-from mnemon.data.order import draw, shuffled
+from mnemon.data.order import draw, shuffled, split_of
 from mnemon.data.prepared import kept, listing
 
 NAME = "python-env"
@@ -40,8 +40,7 @@ def load_python_env(path: str, options: DataConfig) -> Corpus:
 
 def side(package: str) -> str:
     """The split of a top-level package, from its name alone."""
-    place = draw(SALT, package)
-    return "train" if place < 0.8 else "valid" if place < 0.9 else "test"
+    return split_of(draw(SALT, package))
 
 
 def prepare(roots: list[Path], seed: int, max_bytes: int) -> Corpus:

@@ -1,8 +1,8 @@
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from tokenizers import Encoding, decoders, models, pre_tokenizers, trainers
@@ -15,12 +15,11 @@ from mnemon.data.tokenizer import Ids, Spans, Tokenizer
 
 START = "<start>"
 STARTS = (START, "<s>", "<bos>", "<|begin_of_text|>", "<|startoftext|>", "[BOS]", "<|endoftext|>", "[CLS]")
-SAMPLE_BYTES = 8 * 2**20
-DOCUMENT_BYTES = 2**20
+SAMPLE = 8 * 2**20
 PIECE = 2**16
 PIECES = 64
-# Between two non-space characters a line end is a word of its own, so cutting after it changes no token.
-CUT = re.compile(r"\S\n(?=\S)")
+# A word begins at a lone space or line end between two other characters, so cutting there changes no token.
+CUT = re.compile(r"\S(?=[ \n]\S)")
 
 
 class Subwords(Tokenizer):
@@ -42,16 +41,6 @@ class Subwords(Tokenizer):
         words = held["pre_tokenizer"] or {}
         plain = words.get("type") == "ByteLevel" and words["use_regex"] and not words["add_prefix_space"]
         self._divisible = plain and held["normalizer"] is None
-
-    @classmethod
-    def read(cls, values: dict[str, Any]) -> Self:
-        """The tokenizer that `tokenizer.json` holds."""
-        try:
-            return cls(Library.from_str(json.dumps(values)))
-        except Problem:
-            raise
-        except Exception as error:  # noqa: BLE001 - the library raises nothing narrower
-            raise Problem(f"not a tokenizer of the tokenizers library ({error})") from None
 
     def encode(self, text: str) -> Ids:
         parts = [np.array(part.ids, np.int32) for _, part in self._encoded(text, with_offsets=False)]
@@ -94,8 +83,8 @@ def _pieces(text: str) -> Iterator[str]:
 def train_bpe(documents: Sequence[Document], vocab_size: int) -> Subwords:
     """Byte-level BPE of `vocab_size` tokens, the 256 bytes and a start token among them.
 
-    Trained on at most 8 MB of the documents: the first megabyte of each, in the order of a hash of their names, so
-    that the same documents give the same merges anywhere.
+    Trained on at most 8 MB of the documents: the first megabyte of each (more where they are fewer than eight), in the
+    order of a hash of their names, so that the same documents give the same merges anywhere.
     """
     if vocab_size < 257:
         raise Problem(f"vocab_size {vocab_size}: bpe needs at least 257 tokens (256 bytes and a start token)")
@@ -110,20 +99,19 @@ def train_bpe(documents: Sequence[Document], vocab_size: int) -> Subwords:
     return Subwords(library)
 
 
-def _sample(documents: Iterable[Document]) -> Iterator[str]:
-    left = SAMPLE_BYTES
+def _sample(documents: Sequence[Document]) -> Iterator[str]:
+    left = SAMPLE
+    most = max(SAMPLE // 8, SAMPLE // max(len(documents), 1))
     for document in shuffled(documents, "bpe", key=lambda document: document.id):
-        if left <= 0:
-            return
-        part = document.text[: min(left, DOCUMENT_BYTES)]
+        part = document.text[: min(left, most)]
         left -= len(part)
         yield part
 
 
-def read_supplied(path: str) -> Subwords:
-    """A user's own `tokenizer.json`."""
+def read_supplied(path: Path | str) -> Subwords:
+    """The tokenizer of a `tokenizer.json` of the `tokenizers` library, a user's own or one that we saved."""
+    values = read_json(Path(path))
     try:
-        return Subwords.read(read_json(Path(path)))
-    except Problem as problem:
-        where = "" if str(problem).startswith(path) else f"{path}: "
-        raise Problem(f"{where}{problem}") from None
+        return Subwords(Library.from_str(json.dumps(values)))
+    except Exception as error:  # noqa: BLE001 - the library raises nothing narrower
+        raise Problem(f"{path}: not a tokenizer of the tokenizers library ({error})") from None
