@@ -1,17 +1,62 @@
+import importlib
+import os
 import sys
 
 from mnemon import __version__
-from mnemon.config import Problem
+from mnemon.config import Problem, nearest
+
+# A name is a module here with `run(words)`, imported when its turn comes: `mnemon --version` need not wait for torch.
+COMMANDS = {
+    "train": "train a recipe, or continue a run",
+    "eval": "loss of a run on unseen documents, for several memory sizes",
+    "generate": "read files into memory, then continue a prompt",
+    "params": "parameters of a recipe, part by part",
+    "recipes": "the models that can be trained",
+    "demo": "train two small models and show on one page what memory brings",
+    "bench": "measure training speed",
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; the exit status (0 done, 2 bad input)."""
+    """Run one command and give its exit status: 0 done, 1 the machine failed, 2 bad input, 130 interrupted."""
     words = sys.argv[1:] if arguments is None else arguments
     try:
-        if words == ["--version"]:
-            print(f"mnemon {__version__}")
-            return 0
-        raise Problem("no command given; try mnemon --version")
+        _dispatch(words)
+        sys.stdout.flush()
+    except SystemExit as stop:
+        return int(stop.code or 0)
     except Problem as problem:
-        print(f"mnemon: {problem}", file=sys.stderr)
-        return 2
+        return _failed(problem, 2)
+    except KeyboardInterrupt:
+        return _failed("interrupted", 130)
+    except BrokenPipeError:
+        # The reader has left; nothing may be written when the interpreter flushes at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        return _failed(error, 1)
+    return 0
+
+
+def _dispatch(words: list[str]) -> None:
+    match words:
+        case []:
+            raise Problem(f"no command given{nearest('', list(COMMANDS))}")
+        case ["--version", *_]:
+            print(f"mnemon {__version__}")
+        case ["--help" | "-h", *_]:
+            print(_help())
+        case [name, *rest] if name in COMMANDS:
+            importlib.import_module(f"mnemon.cli.{name}").run(rest)
+        case [name, *_]:
+            raise Problem(f"{name!r}: unknown command{nearest(name, list(COMMANDS))}")
+
+
+def _help() -> str:
+    lines = [f"  {name:<10}{about}" for name, about in COMMANDS.items()]
+    return "\n".join(["usage: mnemon COMMAND [OPTIONS]", "", *lines, "", "mnemon COMMAND --help lists its options."])
+
+
+def _failed(what: object, status: int) -> int:
+    print("mnemon:", " ".join(str(what).split()), file=sys.stderr)
+    return status

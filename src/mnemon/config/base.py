@@ -1,6 +1,6 @@
 import difflib
 import json
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -10,8 +10,8 @@ class Problem(ValueError):
 
 
 def nearest(name: str, known: list[str]) -> str:
-    """`" (did you mean 'x'?)"` for the known name closest to `name`, else the list of known names."""
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    """`" (did you mean 'x'?)"` for the known name closest to `name`, else the list of known names if it is short."""
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5 if len(known) <= 20 else 0.0)
     return f" (did you mean {close[0]!r}?)" if close else f" (known: {', '.join(sorted(known))})"
 
 
@@ -27,11 +27,11 @@ class Config(BaseModel):
             return cls.model_validate(values)
         except ValidationError as error:
             first = error.errors()[0]
-            path = [str(part) for part in first["loc"]]
-            known = _fields_at(cls, path[:-1])
-            hint = nearest(path[-1], known) if first["type"] == "extra_forbidden" and known else ""
-            said = "unknown key" if hint else f"{first['msg']}, got {json.dumps(first.get('input'), default=str)}"
-            raise Problem(f"{where}: {'.'.join(path)}: {said}{hint}") from None
+            path, known = _follow(cls, [str(part) for part in first["loc"]])
+            said = f"{first['msg']}, got {json.dumps(first.get('input'), default=str)}"
+            if first["type"] == "extra_forbidden":
+                said = f"unknown key{nearest(path[-1], known)}"
+            raise Problem(": ".join(filter(None, [where, ".".join(path), said]))) from None
 
     def replace(self, **changes: Any) -> Self:
         """A validated copy with some fields changed; `a__b=x` changes field `b` of the config in field `a`."""
@@ -42,13 +42,19 @@ class Config(BaseModel):
         return type(self).model_validate({**dict(self), **values})
 
 
-def _fields_at(cls: type[BaseModel], path: list[str]) -> list[str]:
-    """Field names of the config class that `path` leads to from `cls`; empty where it leads to none."""
-    for part in path:
-        field = cls.model_fields.get(part)
-        kinds = [] if field is None else [field.annotation, *getattr(field.annotation, "__args__", ())]
-        inner = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
-        if not inner:
-            return []
-        cls = inner[0]
-    return list(cls.model_fields)
+def _follow(cls: type[BaseModel], location: list[str]) -> tuple[list[str], list[str]]:
+    """The keys of a pydantic error location that starts at `cls`, and the field names known beside the last one."""
+    path: list[str] = []
+    kinds, known = [cls], []
+    for part in location:
+        chosen = [kind for kind in kinds if "kind" in kind.model_fields and kind.model_fields["kind"].default == part]
+        if len(kinds) > 1 and chosen:  # pydantic puts the chosen member of a union among the keys
+            kinds = chosen
+            continue
+        path.append(part)
+        fields = {name: field for kind in kinds for name, field in kind.model_fields.items()}
+        known = list(fields)
+        annotation = fields[part].annotation if part in fields else None
+        inner = [annotation, *get_args(annotation)]
+        kinds = [kind for kind in inner if isinstance(kind, type) and issubclass(kind, BaseModel)]
+    return path, known

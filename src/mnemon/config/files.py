@@ -1,7 +1,7 @@
 import contextlib
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,7 @@ from mnemon.config.base import Problem
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary name beside `path` to write to; renamed to `path` on success, removed on failure."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         yield temporary
         with open(temporary, "rb") as written:

@@ -4,6 +4,7 @@ from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
+from pydantic import Field
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -47,7 +48,7 @@ class ModelConfig(Config):
     window: int = 128
     norm: Norm = "rms"
     norm_place: Literal["pre", "post"] = "pre"
-    position: PositionConfig = T5Config()
+    position: PositionConfig = Field(T5Config(), discriminator="kind")
     shared_position: bool = False
     attention: AttentionConfig = AttentionConfig()
     pools: PoolsConfig = PoolsConfig()
