@@ -96,13 +96,11 @@ def partial_context(
     dropout: float = 0.0,
     merges: bool = True,
 ) -> Partial:
-    """The fastest path that can answer: `partial_dense`, or `partial_fused` where no z is needed (`merges` False).
+    """The faster path that can answer: `partial_fused`, or `partial_dense` where z or a soft span is wanted.
 
-    On a CPU the fused kernel falls back to a slow one when the bias wants gradients or dropout is on, and in bfloat16
-    with gradients plain products were faster; see docs/architecture.md for the table.
+    Forward and backward of b 8, h 4, t 128, n 256, d 64 in bfloat16 on one core, with a bias that takes gradients:
+    fused 31 ms, plain softmax 69 ms, `partial_dense` 202 ms.
     """
-    learns = torch.is_grad_enabled() and (q.requires_grad or k.requires_grad)
-    slow = q.device.type == "cpu" and (learns or dropout > 0)
-    if merges or weight is not None or slow:
+    if merges or weight is not None:
         return partial_dense(q, k, v, bias, seen, weight, dropout)
     return partial_fused(q, k, v, bias, seen, dropout)

@@ -34,7 +34,8 @@ class _NeighbourAttention(torch.autograd.Function):
         a = torch.empty(ids.shape, dtype=torch.float32, device=q.device)
         for tile in _tiles(flat, width):
             s = torch.bmm(_gather(keys, ids[tile], flat.dtype), flat[tile].unsqueeze(-1)).squeeze(-1).float()
-            s = s.masked_fill(~valid[tile], -math.inf)
+            if valid is not None:
+                s = s.masked_fill(~valid[tile], -math.inf)
             peak = s.amax(-1, keepdim=True).clamp(min=torch.finfo(s.dtype).min)
             weights = (s - peak).exp()
             total = weights.sum(-1, keepdim=True)
@@ -43,7 +44,7 @@ class _NeighbourAttention(torch.autograd.Function):
             weights = weights / total
             z[tile] = (total.log() + peak).masked_fill(empty, -math.inf).squeeze(-1)
             a[tile] = weights
-            v = _gather(values, ids[tile], flat.dtype, valid[tile])
+            v = _gather(values, ids[tile], flat.dtype, _part(valid, tile))
             o[tile] = torch.bmm(weights.to(v.dtype).unsqueeze(1), v).squeeze(1).float()
         ctx.save_for_backward(a)
         ctx.read, ctx.shape = read, q.shape
@@ -70,12 +71,12 @@ class _NeighbourAttention(torch.autograd.Function):
             weights = a[tile]
             ds = torch.zeros_like(weights)
             if grad_o is not None:
-                v = _gather(values, ids[tile], flat.dtype, valid[tile])
+                v = _gather(values, ids[tile], flat.dtype, _part(valid, tile))
                 da = torch.bmm(v, grad_o[tile].unsqueeze(-1)).squeeze(-1).float()
                 ds = weights * (da - (weights * da).sum(-1, keepdim=True))
             if grad_z is not None:
                 ds = ds + weights * grad_z[tile]
-            k = _gather(keys, ids[tile], flat.dtype, valid[tile])
+            k = _gather(keys, ids[tile], flat.dtype, _part(valid, tile))
             dq[tile] = torch.bmm(ds.to(k.dtype).unsqueeze(1), k).squeeze(1).float()
         return dq.view(shape).to(ctx.dtype), None
 
@@ -87,13 +88,14 @@ def _check_unwritten(read: Neighbours) -> None:
         )
 
 
-def _flat(q: Tensor, read: Neighbours) -> tuple[Tensor, Tensor, Tensor]:
-    """Store entries as rows of one [s*h*m d] matrix: (ids [q k], valid [q k], queries [q d])."""
+def _flat(q: Tensor, read: Neighbours) -> tuple[Tensor, Tensor | None, Tensor]:
+    """Store entries as rows of one [s*h*m d] matrix: (ids [q k], valid [q k] or None for all, queries [q d])."""
     h, m = read.keys.shape[1], read.keys.shape[2]
     first = (read.rows[:, None] * h + torch.arange(h, device=q.device)) * m  # b h
     ids = read.ids.clamp(0, m - 1) + first[:, :, None, None]
     dtype = torch.promote_types(q.dtype, read.keys.dtype)
-    return ids.flatten(0, 2), read.valid.flatten(0, 2), q.reshape(-1, q.shape[-1]).to(dtype)
+    valid = None if bool(read.valid.all()) else read.valid.flatten(0, 2)
+    return ids.flatten(0, 2), valid, q.reshape(-1, q.shape[-1]).to(dtype)
 
 
 def _tiles(flat: Tensor, width: int) -> list[slice]:
@@ -105,3 +107,7 @@ def _gather(entries: Tensor, ids: Tensor, dtype: torch.dtype, valid: Tensor | No
     """Rows `ids` of `entries` as [q k d]; invalid ones zeroed, for an unwritten slot may hold anything."""
     rows = entries.index_select(0, ids.flatten()).view(*ids.shape, -1).to(dtype)
     return rows if valid is None else rows.masked_fill_(~valid.unsqueeze(-1), 0.0)
+
+
+def _part(valid: Tensor | None, tile: slice) -> Tensor | None:
+    return None if valid is None else valid[tile]

@@ -37,7 +37,7 @@ class T5Bias(Position):
 
     def bias(self, q: Tensor, distance: Int[Tensor, "t n"]) -> Float[Tensor, "1 h t n"]:
         index = bucket(distance, self.table.shape[1], self.furthest)
-        return self.table[:, index].unsqueeze(0)
+        return self.table.index_select(1, index.flatten()).unflatten(1, index.shape).unsqueeze(0)
 
 
 class T5Config(Config):
