@@ -59,6 +59,7 @@ def _by_file(texts: Iterator[tuple[str, str]], source: str) -> Iterator[Document
 
 
 def _by_folder(texts: Iterator[tuple[str, str]], source: str) -> Iterator[Document]:
-    inside = [(name, text) for name, text in texts if "/" in name]
-    for top, group in groupby(inside, key=lambda file: file[0].split("/")[0]):
-        yield joined(top, group, source)
+    for top, group in groupby(texts, key=lambda file: file[0].split("/")[0]):
+        files = list(group)
+        alone = files[0][0] == top
+        yield Document(top, files[0][1], source, ((0, top),)) if alone else joined(top, files, source)

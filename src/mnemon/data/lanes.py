@@ -21,7 +21,8 @@ class Batch:
 
     `starts`: this piece is its document's first; `ends`: its last. `lengths`: tokens that are not padding; 0 in a row
     without a document, whose entry in `documents` is -1. `documents`: index into the list given to `Lanes`.
-    `offsets`: position of the row's first input token in its document's stream of inputs.
+    `offsets`: position of the row's first input token among all inputs of its document; 0 is the start id where there
+    is one, so that token `i` of the document then stands at `i + 1`.
     """
 
     tokens: Int64[Tensor, "b t"]
@@ -52,6 +53,7 @@ class _Item:
 @dataclass
 class _Lane:
     item: int
+    base: int
     at: int
     inputs: Ids
     targets: Ids
@@ -117,7 +119,7 @@ class Lanes(Iterator[Batch]):
             tokens[row, :length] = lane.inputs[lane.at : end]
             targets[row, :length] = lane.targets[lane.at : end]
             done = end == len(lane.inputs)
-            facts[:, row] = lane.at == 0, length, done, self._items[lane.item].document, lane.at
+            facts[:, row] = lane.at == 0, length, done, self._items[lane.item].document, lane.base + lane.at
             lane.at = end
             lanes[row] = None if done else lane
         self._lanes = lanes
@@ -177,8 +179,8 @@ class Lanes(Iterator[Batch]):
     def _open(self, item: int, at: int) -> _Lane:
         read = self._items[item]
         ids = self._ids(read.document)
-        ids = ids[read.part * len(ids) // read.parts : (read.part + 1) * len(ids) // read.parts]
-        return _Lane(item, at, *inputs_and_targets(ids, self.tokenizer.start))
+        first, end = (part * len(ids) // read.parts for part in (read.part, read.part + 1))
+        return _Lane(item, first, at, *inputs_and_targets(ids[first:end], self.tokenizer.start))
 
     def _ids(self, index: int) -> Ids:
         document = self.documents[index]

@@ -23,6 +23,8 @@ class Symbols(Tokenizer):
     def __init__(self, symbols: Sequence[int]) -> None:
         """`symbols`: byte of each id after 0, which is `<eos>`."""
         self._bytes = np.array([LINE_END, *symbols], np.uint8)
+        if len(set(self._bytes.tolist())) != len(self._bytes):
+            raise Problem("a vocabulary of symbols holds each byte once, and the line end as <eos>")
         self._ids = np.full(256, -1, np.int32)
         self._ids[self._bytes] = np.arange(len(self._bytes))
         self.vocab_size = len(self._bytes)
