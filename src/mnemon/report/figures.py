@@ -88,7 +88,7 @@ def loss_against_memory(figure: Figure, results: Results, width: int) -> None:
         aside = 0.14 * place  # models do not cover each other at 0
         for seed in model.per_seed:
             points = sorted((at[int(size)] - aside, loss) for size, loss in seed.bits_per_byte.items())
-            axes.plot(*zip(*points, strict=True), color=colour, lw=0.8, alpha=0.55, marker="o", ms=4.5, mfc=PAPER)
+            axes.plot(*zip(*points, strict=True), color=colour, lw=0.8, alpha=0.7, marker="o", ms=4.5, mfc=PAPER)
         means = [(at[size] - aside, model.loss(size)) for size in model.memories]
         axes.plot(*zip(*means, strict=True), color=colour, lw=2.4, marker="o", ms=7, zorder=3)
         if len(means) == 1 and sizes:
@@ -160,7 +160,7 @@ def gates(figure: Figure, results: Results, width: int) -> None:
     axes.barh(places, [1] * len(rows), height=0.56, color=RULE)
     axes.barh(places, [gate for *_, gate in rows], height=0.56, color=[colour for _, colour, _ in rows])
     for number, (_, _, gate) in enumerate(rows):
-        axes.text(1.015, number, decimal(gate, 2), va="center")
+        axes.text(1.015, number, decimal(gate, 2), va="center_baseline")
     axes.set_yticks(places, [text for text, *_ in rows], color=INK)
     axes.set_xlim(0, 1)
     axes.set_ylim(len(rows) - 0.5, -0.5)
