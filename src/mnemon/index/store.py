@@ -4,6 +4,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from mnemon.ops import write_count
+
 ALIGN = 1024  # searches see a multiple of this many slots, so that shapes seldom change while a store fills
 
 
@@ -35,8 +37,8 @@ class RingStore:
 
     @property
     def version(self) -> int:
-        """Write counter of the key tensor: differs after every write."""
-        return self.keys._version
+        """Write counter of the key tensor: differs after every write (0 in inference mode, where none is kept)."""
+        return write_count(self.keys)
 
     def used(self) -> int:
         """Slots to search: the fullest row's, rounded up to a multiple of 1024, at most the capacity."""

@@ -23,6 +23,7 @@ from mnemon.ops import (
     partial_context,
     partial_neighbours,
     partial_shared,
+    wide,
 )
 from mnemon.pools import Fresh, Pool
 from mnemon.positions import Position
@@ -56,8 +57,8 @@ class Call:
 
 def unit(x: Float[Tensor, "*b d"]) -> Float[Tensor, "*b d"]:
     """x / sqrt(sum x^2 + 1e-6), at least in float32 (arXiv 2203.08913, section 3.2)."""
-    wide = x.to(torch.promote_types(x.dtype, torch.float32))
-    return (wide * torch.rsqrt(wide.square().sum(-1, keepdim=True) + 1e-6)).to(x.dtype)
+    y = wide(x)
+    return (y * torch.rsqrt(y.square().sum(-1, keepdim=True) + 1e-6)).to(x.dtype)
 
 
 class Attention(nn.Module):

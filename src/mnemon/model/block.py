@@ -8,6 +8,7 @@ from mnemon.config import Config
 from mnemon.model.attention import Attention, Call
 from mnemon.model.state import LayerView
 from mnemon.model.trace import LayerTrace
+from mnemon.ops import wide
 from mnemon.pools import Fresh
 from mnemon.positions import Position
 
@@ -39,7 +40,7 @@ class FeedForward(nn.Module):
             case "gelu":
                 h = nn.functional.gelu(h)
             case "softmax":
-                h = h.float().softmax(-1).to(h.dtype)
+                h = wide(h).softmax(-1).to(h.dtype)
         return self.down(h)
 
 

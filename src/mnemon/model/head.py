@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from mnemon.config import Config
 from mnemon.model.embedding import AdaptiveEmbedding, PlainEmbedding
+from mnemon.ops import wide
 
 CHUNK = 8192  # tokens whose logits are held at once
 
@@ -22,15 +23,15 @@ class LinearHead(nn.Module):
         self.bias = nn.Parameter(torch.zeros(vocab_size)) if bias else None
 
     def logits(self, hidden: Float[Tensor, "*b e"]) -> Float[Tensor, "*b vocabulary"]:
-        """Unnormalised log probabilities, in float32."""
+        """Unnormalised log probabilities, in float32 at least."""
         weight = self.tied[0].table if self.weight is None else self.weight
-        return nn.functional.linear(hidden / self.divisor, weight, self.bias).float()
+        return wide(nn.functional.linear(hidden / self.divisor, weight, self.bias))
 
     def nll(self, hidden: Float[Tensor, "b t e"], targets: Int[Tensor, "b t"]) -> Float[Tensor, "b t"]:
         """-log p(target) in nats; 0 where the target is negative."""
         flat, wanted = hidden.flatten(0, 1), targets.flatten()
         losses = [
-            nn.functional.cross_entropy(self.logits(h), y.clamp(min=-100), reduction="none", ignore_index=-100)
+            nn.functional.cross_entropy(self.logits(h), y.masked_fill(y < 0, -100), reduction="none", ignore_index=-100)
             for h, y in zip(flat.split(CHUNK), wanted.split(CHUNK), strict=True)
         ]
         return torch.cat(losses).view(targets.shape)
@@ -61,16 +62,16 @@ class AdaptiveHead(nn.Module):
 
     def _head(self, hidden: Float[Tensor, "n e"]) -> Float[Tensor, "n words"]:
         tails = nn.functional.linear(hidden, self.clusters, self.cluster_bias)
-        return torch.cat([self._words(hidden, 0), tails], dim=-1).float().log_softmax(-1)
+        return wide(torch.cat([self._words(hidden, 0), tails], dim=-1)).log_softmax(-1)
 
     def logits(self, hidden: Float[Tensor, "*b e"]) -> Float[Tensor, "*b vocabulary"]:
-        """Log probabilities of the whole vocabulary, in float32."""
+        """Log probabilities of the whole vocabulary, in float32 at least."""
         flat = hidden.reshape(-1, hidden.shape[-1])
         head = self._head(flat)
         n_words = len(self.bias[0])
         columns = [head[:, :n_words]]
         for i in range(1, len(self.bias)):
-            columns.append(head[:, n_words + i - 1, None] + self._words(flat, i).float().log_softmax(-1))
+            columns.append(head[:, n_words + i - 1, None] + wide(self._words(flat, i)).log_softmax(-1))
         return torch.cat(columns, dim=-1).view(*hidden.shape[:-1], -1)
 
     def nll(self, hidden: Float[Tensor, "b t e"], targets: Int[Tensor, "b t"]) -> Float[Tensor, "b t"]:
@@ -78,13 +79,13 @@ class AdaptiveHead(nn.Module):
         flat, wanted = hidden.flatten(0, 1), targets.flatten()
         head = self._head(flat)
         n_words = len(self.bias[0])
-        loss = flat.new_zeros(len(flat), dtype=torch.float32)
+        loss = head.new_zeros(len(flat))
         for i, (first, last) in enumerate(self.tied[0].bounds):
             inside = ((wanted >= first) & (wanted < last)).nonzero().squeeze(1)
             column = wanted[inside] if i == 0 else torch.full_like(inside, n_words + i - 1)
             found = head[inside].gather(1, column[:, None]).squeeze(1)
             if i:
-                words = self._words(flat[inside], i).float().log_softmax(-1)
+                words = wide(self._words(flat[inside], i)).log_softmax(-1)
                 found = found + words.gather(1, (wanted[inside] - first)[:, None]).squeeze(1)
             loss = loss.index_copy(0, inside, -found)
         return loss.view(targets.shape)

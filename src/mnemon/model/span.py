@@ -3,6 +3,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from mnemon.config import Config
+from mnemon.ops import wide
 
 
 class AdaptiveSpan(nn.Module):
@@ -20,13 +21,13 @@ class AdaptiveSpan(nn.Module):
         self.ratio = nn.Parameter(torch.zeros(n_heads))
 
     def forward(self, distance: Int[Tensor, "t n"]) -> Float[Tensor, "h t n"]:
-        """The factor m of each key at its distance, per head."""
-        z = (self.ratio * self.limit)[:, None, None]
+        """The factor m of each key at its distance, per head; in float32 at least, for distances reach thousands."""
+        z = (wide(self.ratio) * self.limit)[:, None, None]
         return ((self.ramp + z - (distance - self.offset)) / self.ramp).clamp(0.0, 1.0)
 
     def penalty(self) -> Float[Tensor, ""]:
         """lambda S mean_h z'_h, in nats: lambda over the heads of a layer times the sum of their spans."""
-        return self.weight * self.limit * self.ratio.mean()
+        return self.weight * self.limit * wide(self.ratio).mean()
 
     @torch.no_grad()
     def project_(self) -> None:

@@ -1,5 +1,5 @@
 from mnemon.ops.dense import partial_context, partial_dense, partial_fused, partial_shared
-from mnemon.ops.kv import Hidden, Neighbours, Partial, Shared
+from mnemon.ops.kv import Hidden, Neighbours, Partial, Shared, wide, write_count
 from mnemon.ops.merge import gated, joint
 from mnemon.ops.neighbours import partial_neighbours
 
@@ -15,4 +15,6 @@ __all__ = [
     "partial_fused",
     "partial_neighbours",
     "partial_shared",
+    "wide",
+    "write_count",
 ]

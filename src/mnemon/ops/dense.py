@@ -5,7 +5,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
-from mnemon.ops.kv import Partial
+from mnemon.ops.kv import Partial, wide
 
 
 def partial_dense(
@@ -19,11 +19,11 @@ def partial_dense(
 ) -> Partial:
     """Attention over one pool, with its log-sum-exp: the reference every fast path is compared with.
 
-    s = q k^T + bias;  z = log sum_n w exp(s);  o = (w exp(s - z)) v, in float32, over the keys that are `seen`.
+    s = q k^T + bias;  z = log sum_n w exp(s);  o = (w exp(s - z)) v, over the keys that are `seen`; float32 at least.
     `q` carries the scale; `weight` w in [0, 1] is the soft span mask of arXiv 1905.07799 eq. 2, a factor and not an
     additive log-mask, whose gradient is NaN at w = 0. Dropout acts on the normalised weights (1907.01470, code).
     """
-    s = (q @ k.mT).float()  # b h t n
+    s = wide(q @ k.mT)  # b h t n
     if bias is not None:
         s = s + bias
     if weight is not None:

@@ -7,8 +7,19 @@ Legend of shapes, used everywhere: `b` rows, `t` queries of the segment, `n` key
 
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+
+
+def wide(x: Tensor) -> Tensor:
+    """`x` at least in float32, in which scores and softmax are computed; float64 stays."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def write_count(x: Tensor) -> int:
+    """How often `x` was written in place; 0 for tensors of inference mode, where no gradient is taken."""
+    return 0 if x.is_inference() else x._version
 
 
 @dataclass(frozen=True)
@@ -57,7 +68,7 @@ class Neighbours:
 class Partial:
     """What one pool answers: `o = softmax(s) V` and `z = logsumexp(s)`; `o = 0, z = -inf` where nothing is seen.
 
-    `weights` are the softmax weights, kept for inspection only.
+    z is in float32 at least. `weights` are the softmax weights, kept for inspection only.
     """
 
     o: Float[Tensor, "b h t d"]

@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from mnemon.ops.kv import Neighbours, Partial
+from mnemon.ops.kv import Neighbours, Partial, wide, write_count
 
 TILE_BYTES = 1 << 25  # gathered keys of one tile: 32 MiB stays near the last-level cache and bounds peak memory
 
@@ -29,11 +29,10 @@ class _NeighbourAttention(torch.autograd.Function):
         ids, valid, flat = _flat(q, read)
         width = ids.shape[-1]
         keys, values = read.keys.flatten(0, 2), read.values.flatten(0, 2)
-        o = torch.empty(flat.shape, dtype=torch.float32, device=q.device)
-        z = torch.empty(flat.shape[0], dtype=torch.float32, device=q.device)
-        a = torch.empty(ids.shape, dtype=torch.float32, device=q.device)
+        o = torch.empty_like(flat)
+        z, a = wide(flat.new_empty(flat.shape[0])), wide(flat.new_empty(ids.shape))
         for tile in _tiles(flat, width):
-            s = torch.bmm(_gather(keys, ids[tile], flat.dtype), flat[tile].unsqueeze(-1)).squeeze(-1).float()
+            s = wide(torch.bmm(_gather(keys, ids[tile], flat.dtype), flat[tile].unsqueeze(-1)).squeeze(-1))
             if valid is not None:
                 s = s.masked_fill(~valid[tile], -math.inf)
             peak = s.amax(-1, keepdim=True).clamp(min=torch.finfo(s.dtype).min)
@@ -45,7 +44,7 @@ class _NeighbourAttention(torch.autograd.Function):
             z[tile] = (total.log() + peak).masked_fill(empty, -math.inf).squeeze(-1)
             a[tile] = weights
             v = _gather(values, ids[tile], flat.dtype, _part(valid, tile))
-            o[tile] = torch.bmm(weights.to(v.dtype).unsqueeze(1), v).squeeze(1).float()
+            o[tile] = torch.bmm(weights.to(v.dtype).unsqueeze(1), v).squeeze(1)
         ctx.save_for_backward(a)
         ctx.read, ctx.shape = read, q.shape
         ctx.dtype = flat.dtype
@@ -64,25 +63,25 @@ class _NeighbourAttention(torch.autograd.Function):
         anchor = torch.empty(shape, dtype=ctx.dtype, device=a.device)
         ids, valid, flat = _flat(anchor, read)
         keys, values = read.keys.flatten(0, 2), read.values.flatten(0, 2)
-        dq = torch.empty(flat.shape, dtype=torch.float32, device=a.device)
+        dq = torch.empty_like(flat)
         grad_o = None if do is None else do.reshape(-1, shape[-1]).to(flat.dtype)
-        grad_z = None if dz is None else dz.reshape(-1, 1).float()
+        grad_z = None if dz is None else dz.reshape(-1, 1)
         for tile in _tiles(flat, ids.shape[-1]):
             weights = a[tile]
             ds = torch.zeros_like(weights)
             if grad_o is not None:
                 v = _gather(values, ids[tile], flat.dtype, _part(valid, tile))
-                da = torch.bmm(v, grad_o[tile].unsqueeze(-1)).squeeze(-1).float()
+                da = wide(torch.bmm(v, grad_o[tile].unsqueeze(-1)).squeeze(-1))
                 ds = weights * (da - (weights * da).sum(-1, keepdim=True))
             if grad_z is not None:
                 ds = ds + weights * grad_z[tile]
             k = _gather(keys, ids[tile], flat.dtype, _part(valid, tile))
-            dq[tile] = torch.bmm(ds.to(k.dtype).unsqueeze(1), k).squeeze(1).float()
-        return dq.view(shape).to(ctx.dtype), None
+            dq[tile] = torch.bmm(ds.to(k.dtype).unsqueeze(1), k).squeeze(1)
+        return dq.view(shape), None
 
 
 def _check_unwritten(read: Neighbours) -> None:
-    if read.keys._version != read.version:
+    if write_count(read.keys) != read.version:
         raise RuntimeError(
             "the memory was written between search and use: commit the update of a segment after its backward"
         )

@@ -12,7 +12,8 @@ class LearnedRelative(Position):
     """s_tr = q_t . (k_r + p_(t-r)): one learned vector a distance, on the key side only.
 
     arXiv 1905.07799 eq. 1, used by 1907.01470: a table [d, span] drawn from N(0, 1), shared by all heads and layers.
-    Column j belongs to distance j + `first` (1 where a token does not see itself).
+    Column j belongs to distance j + `first` (1 where a token does not see itself); what lies further than the table
+    shares its last column, what lies nearer its first.
     Deviation: the released code orders the columns from the furthest distance to the nearest.
     """
 
@@ -28,7 +29,7 @@ class LearnedRelative(Position):
         return q
 
     def bias(self, q: Float[Tensor, "b h t d"], distance: Int[Tensor, "t n"]) -> Float[Tensor, "b h t n"]:
-        reach = min(int(distance.max()) - self.first + 1, self.table.shape[1])  # columns beyond it score no key
+        reach = min(int(distance.max()) - self.first + 1, self.table.shape[1])
         return by_distance(q @ self.table[:, : max(reach, 1)], distance - self.first)
 
 

@@ -21,9 +21,10 @@ class Rotary(Position):
         self.half, self.base = head_dim // 2, base
 
     def rotate(self, x: Float[Tensor, "b h t d"], position: Int[Tensor, " t"]) -> Float[Tensor, "b h t d"]:
-        exponent = torch.arange(self.half, device=x.device, dtype=torch.float32) / self.half
-        angle = position.float()[:, None] * self.base**-exponent  # t d/2
-        cos, sin = (part.to(torch.promote_types(x.dtype, torch.float32)) for part in (angle.cos(), angle.sin()))
+        exact = torch.promote_types(x.dtype, torch.float32)
+        exponent = torch.arange(self.half, device=x.device, dtype=exact) / self.half
+        angle = position.to(exact)[:, None] * self.base**-exponent  # t d/2
+        cos, sin = angle.cos(), angle.sin()
         first, second = x[..., : self.half], x[..., self.half :]
         return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1).to(x.dtype)
 

@@ -9,11 +9,12 @@ from mnemon.config import Config
 from mnemon.positions.base import Position, by_distance
 
 
-def sinusoid(position: Int[Tensor, " n"], dim: int) -> Float[Tensor, "n e"]:
-    """[sin(p w_i), cos(p w_i)] with w_i = 10000^(-2i/dim)."""
-    rate = torch.exp(torch.arange(0, dim, 2, device=position.device) * (-math.log(10_000.0) / dim))
-    angle = position.float()[:, None] * rate
-    return torch.cat([angle.sin(), angle.cos()], dim=-1)
+def sinusoid(position: Int[Tensor, " n"], dim: int, dtype: torch.dtype) -> Float[Tensor, "n e"]:
+    """[sin(p w_i), cos(p w_i)] with w_i = 10000^(-2i/dim), computed in float32 at least."""
+    exact = torch.promote_types(dtype, torch.float32)
+    rate = torch.exp(torch.arange(0, dim, 2, device=position.device, dtype=exact) * (-math.log(10_000.0) / dim))
+    angle = position.to(exact)[:, None] * rate
+    return torch.cat([angle.sin(), angle.cos()], dim=-1)[:, :dim].to(dtype)
 
 
 class TransformerXLPosition(Position):
@@ -37,7 +38,11 @@ class TransformerXLPosition(Position):
 
     def bias(self, q: Float[Tensor, "b h t d"], distance: Int[Tensor, "t n"]) -> Float[Tensor, "b h t n"]:
         reach = torch.arange(max(int(distance.max()) + 1, 1), device=q.device)
-        r = self.project(sinusoid(reach, self.dim)).unflatten(-1, self.v.shape).transpose(0, 1)  # h s d
+        r = (
+            self.project(sinusoid(reach, self.dim, self.project.weight.dtype))
+            .unflatten(-1, self.v.shape)
+            .transpose(0, 1)
+        )  # h s d
         return by_distance((q + self.v[:, None].to(q.dtype)) @ r.mT.to(q.dtype), distance)
 
 
