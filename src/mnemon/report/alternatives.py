@@ -1,5 +1,6 @@
 from collections.abc import Callable
 
+from mnemon.report.curves import position_curves
 from mnemon.report.results import Results
 from mnemon.report.wording import count, decimal, memory
 
@@ -14,10 +15,9 @@ def _memory(results: Results) -> str:
 
 def _position(results: Results) -> str:
     parts = []
-    for name, model in results.ordered.items():
-        for size, bins in model.positions.items():
-            ends = ", ".join(f"{decimal(each.bits_per_byte)} from token {count(each.start)}" for each in bins)
-            parts.append(f"{name}, {memory(size)}: {ends}")
+    for curve in position_curves(results):
+        ranges = [f"{decimal(each.bits_per_byte)} from token {count(each.start)}" for each in curve.bins]
+        parts.append(f"{curve.label.replace(chr(10), ', ')}: {', '.join(ranges)}")
     return f"Bits per byte by position in the document. {'; '.join(parts)}." if parts else ""
 
 

@@ -1,6 +1,5 @@
 import io
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from math import log2
 from typing import Any
 
@@ -11,12 +10,14 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from mnemon.report.alternatives import ALTERNATIVES
+from mnemon.report.curves import position_curves
+from mnemon.report.labels import Label, label_width, spread
 from mnemon.report.results import Bin, Model, Results
-from mnemon.report.spread import spread
 from mnemon.report.svg import inline
 from mnemon.report.wording import MINUS, count, decimal, memory
 
 WIDE, NARROW = 720, 356  # pixels: a text column, a telephone
+LINE = 36  # pixels: the height of a label
 INK, MUTED, RULE, PAPER = "#010101", "#020202", "#030303", "#040404"
 SERIES = [f"#0505{number:02x}" for number in range(6)]
 COLOURS = {INK: "var(--ink)", MUTED: "var(--muted)", RULE: "var(--rule)", PAPER: "var(--paper)"} | {
@@ -49,16 +50,6 @@ STYLE: dict[Any, Any] = {
 }
 
 
-@dataclass(frozen=True)
-class Label:
-    """The name of a line, standing beside its end at height `y` (data coordinates)."""
-
-    text: str
-    colour: str
-    y: float
-    dashes: str = "-"
-
-
 def draw(results: Results) -> dict[str, list[str]]:
     """Every figure that the results have data for, by name: inline SVG for a wide and for a narrow page."""
     drawn: dict[str, list[str]] = {}
@@ -81,20 +72,19 @@ def loss_against_memory(figure: Figure, results: Results, width: int) -> None:
     models = results.ordered
     sizes = sorted({size for model in models.values() for size in model.memories if size})
     zero = log2(sizes[0]) - 1.5 if sizes else 0.0  # 0 has no logarithm: it stands apart, left of the smallest size
-    at = {0: zero} | {size: log2(size) for size in sizes}
     labels = []
-    axes = _axes(figure, width, 320, _label_width(list(models)), len(models), "bits per byte (lower is better)")
+    (axes,) = _panels(figure, width, {"bits per byte (lower is better)": 235}, list(models))
     for place, (colour, name, model) in enumerate(_coloured(results)):
-        aside = 0.14 * place  # models do not cover each other at 0
+        at = {0: zero - 0.14 * place} | {size: log2(size) for size in sizes}  # models stand side by side at 0
         for seed in model.per_seed:
-            points = sorted((at[int(size)] - aside, loss) for size, loss in seed.bits_per_byte.items())
+            points = sorted((at[int(size)], loss) for size, loss in seed.bits_per_byte.items())
             axes.plot(*zip(*points, strict=True), color=colour, lw=0.8, alpha=0.7, marker="o", ms=4.5, mfc=PAPER)
-        means = [(at[size] - aside, model.loss(size)) for size in model.memories]
+        means = [(at[size], model.loss(size)) for size in model.memories]
         axes.plot(*zip(*means, strict=True), color=colour, lw=2.4, marker="o", ms=7, zorder=3)
         if len(means) == 1 and sizes:
             axes.plot([means[0][0], at[sizes[-1]]], [means[0][1]] * 2, color=colour, lw=1.6, ls=(0, (4, 3)))
         labels.append(Label(f"{name}\n{decimal(means[-1][1])}", colour, means[-1][1], "-" if means[1:] else "--"))
-    left, right = zero - 0.2 - 0.14 * len(models), (at[sizes[-1]] if sizes else zero) + 0.35
+    left, right = zero - 0.2 - 0.14 * len(models), (log2(sizes[-1]) if sizes else zero) + 0.35
     axes.set_xlim(left, right)
     axes.spines["bottom"].set_visible(False)
     gap = zero + 0.75
@@ -102,77 +92,72 @@ def loss_against_memory(figure: Figure, results: Results, width: int) -> None:
         axes.plot(line, [0, 0], color=MUTED, lw=0.8, transform=axes.get_xaxis_transform(), clip_on=False)
     if sizes:
         axes.text(gap, 0, "//", color=MUTED, ha="center", va="center", transform=axes.get_xaxis_transform())
-    shown = [0, *sizes]
-    axes.set_xticks([at[size] for size in shown], [_short(size, width) for size in shown])
+    axes.set_xticks([zero, *map(log2, sizes)], [_short(size, width) for size in (0, *sizes)])
     axes.set_xlabel("memory, in tokens (log scale; 0 stands apart)")
     _name(figure, axes, labels, width)
 
 
 def loss_by_position(figure: Figure, results: Results, width: int) -> None:
-    curves = []  # name, colour, dashes, bins: each model at its largest memory and, dotted, at none
-    for colour, name, model in _coloured(results):
-        for size, bins in model.positions.items():
-            text = f"{name}\n{memory(size)}" if model.largest else name
-            curves.append((text, colour, ":" if size == 0 and model.largest else "-", bins))
-    edges = sorted({edge for *_, bins in curves for each in bins for edge in (each.start, each.to)})
-    place = {edge: number for number, edge in enumerate(edges)}
-    labels_width = _label_width([text for text, *_ in curves])
-    height, split = 470, 165
-    axes = _axes(figure, width, height, labels_width, len(curves), "bits per byte", bottom=split + 60)
-    leader = curves[0][0].splitlines()[-1]
-    gains = _axes(figure, width, height, labels_width, 0, f"bits per byte saved by {leader}", top=height - split)
-    labels, saved = [], []
-    for text, colour, dashes, bins in curves:
-        axes.plot(*_stairs(bins, place, [each.bits_per_byte for each in bins]), color=colour, ls=dashes, lw=2)
-        labels.append(Label(text, colour, bins[-1].bits_per_byte, dashes))
-    first = {(each.start, each.to): each.bits_per_byte for each in curves[0][3]}
-    for text, colour, dashes, bins in curves[1:]:
-        common = [each for each in bins if (each.start, each.to) in first]
-        gain = [each.bits_per_byte - first[each.start, each.to] for each in common]
-        if gain:
-            gains.plot(*_stairs(common, place, gain), color=colour, ls=dashes, lw=2)
-            saved.append(Label(f"against\n{text.splitlines()[-1]}", colour, gain[-1], dashes))
-    gains.axhline(0, color=MUTED, lw=0.8)
-    gains.spines["bottom"].set_visible(False)
-    gains.yaxis.set_major_formatter(FuncFormatter(_saved))
-    for each in (axes, gains):
+    curves = position_curves(results)
+    edges = sorted({edge for curve in curves for each in curve.bins for edge in (each.start, each.to)})
+    leader = curves[0].label.splitlines()[-1]
+    panels = {"bits per byte": 205} | ({f"bits per byte saved by {leader}": 85} if curves[1:] else {})
+    axes, *below = _panels(figure, width, panels, [curve.label for curve in curves])
+    losses, gains = [], []
+    for curve in curves:
+        colour, dashes = SERIES[curve.place % len(SERIES)], "-" if curve.largest else ":"
+        loss = [(each, each.bits_per_byte) for each in curve.bins]
+        axes.plot(*_stairs(edges, loss), color=colour, ls=dashes, lw=2)
+        losses.append(Label(curve.label, colour, loss[-1][1], dashes))
+        gain = curve.gain_of(curves[0])
+        if gain and curve is not curves[0]:
+            below[0].plot(*_stairs(edges, gain), color=colour, ls=dashes, lw=2)
+            against = curve.model if curve.place else memory(curve.memory)
+            gains.append(Label(f"against\n{against}", colour, gain[-1][1], dashes))
+    for each in (axes, *below):
         step = -(-len(edges) // (12 if width == WIDE else 6))
         ticks = list(range(0, len(edges), step))
         each.set_xticks(ticks, [_short(edges[tick], width) for tick in ticks])
         each.set_xlim(0, len(edges) - 1)
-    gains.set_xlabel("tokens since the document began")
-    _name(figure, axes, labels, width)
-    _name(figure, gains, saved if width == WIDE else [], width)
+    for each in below:
+        each.axhline(0, color=MUTED, lw=0.8)
+        each.spines["bottom"].set_visible(False)
+        each.yaxis.set_major_formatter(FuncFormatter(_saved))
+        _name(figure, each, gains if width == WIDE else [], width)
+    figure.axes[-1].set_xlabel("tokens since the document began")
+    _name(figure, axes, losses, width)
 
 
 def gates(figure: Figure, results: Results, width: int) -> None:
-    rows = []  # text, colour, gate
-    gated = [name for name, model in results.ordered.items() if model.gates]
-    for colour, name, model in _coloured(results):
+    rows: list[tuple[str, str, float | None]] = []  # name, colour, gate; a row without a gate heads those of a model
+    gated = [item for item in _coloured(results) if item[2].gates]
+    for colour, name, model in gated:
+        rows += [(name, colour, None)] * (len(gated) > 1)
         for layer, heads in sorted(model.gates.items(), key=lambda item: int(item[0])):
-            prefix = f"{name}, " if gated[1:] else ""
-            rows += [(f"{prefix}layer {layer}, head {head}", colour, gate) for head, gate in enumerate(heads)]
-    left = 14 + 7.4 * max(len(text) for text, *_ in rows)
-    figure.set_size_inches(width / 72, (26 * len(rows) + 62) / 72)
-    height = figure.get_figheight() * 72
-    axes = figure.add_axes((left / width, 46 / height, (width - left - 50) / width, 26 * len(rows) / height))
-    places = range(len(rows))
-    axes.barh(places, [1] * len(rows), height=0.56, color=RULE)
-    axes.barh(places, [gate for *_, gate in rows], height=0.56, color=[colour for _, colour, _ in rows])
-    for number, (_, _, gate) in enumerate(rows):
-        axes.text(1.015, number, decimal(gate, 2), va="center_baseline")
-    axes.set_yticks(places, [text for text, *_ in rows], color=INK)
+            rows += [(f"layer {layer}, head {head}", colour, gate) for head, gate in enumerate(heads)]
+    left, high = 14 + 7.4 * max(len(name) for name, _, gate in rows if gate is not None), 26 * len(rows)
+    figure.set_size_inches(width / 72, (high + 62) / 72)
+    axes = figure.add_axes((left / width, 46 / (high + 62), (width - left - 50) / width, high / (high + 62)))
+    for place, (name, colour, gate) in enumerate(rows):
+        if gate is None:
+            axes.text(-left / (width - left - 50), place, name, color=colour, va="center_baseline", weight="bold")
+            continue
+        axes.text(-0.01, place, name, ha="right", va="center_baseline")
+        axes.barh(place, 1, height=0.56, color=RULE)
+        axes.barh(place, gate, height=0.56, color=colour)
+        axes.text(1.015, place, decimal(gate, 2), va="center_baseline")
     axes.set_xlim(0, 1)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.grid(visible=False)
     axes.spines["bottom"].set_visible(False)
+    axes.set_yticks([])
     axes.set_xticks([0, 0.5, 1], ["0\ncontext only", "0.5", "1\nmemory only"])
     axes.tick_params(axis="x", length=0)
 
 
 def training(figure: Figure, results: Results, width: int) -> None:
     models = {name: model for name, model in results.ordered.items() if model.training}
-    axes = _axes(figure, width, 300, _label_width(list(models)), len(models), "training loss, nats per token")
+    (axes,) = _panels(figure, width, {"training loss, nats per token": 215}, list(models))
     labels = []
     for colour, name, model in _coloured(results):
         if model.training:
@@ -200,31 +185,39 @@ def _coloured(results: Results) -> list[tuple[str, str, Model]]:
     return [(SERIES[place % len(SERIES)], *item) for place, item in enumerate(results.ordered.items())]
 
 
-def _label_width(texts: list[str]) -> int:
-    return 22 + round(7.4 * max(len(line) for text in texts for line in text.splitlines()))
-
-
 def _short(size: int, width: int) -> str:
     """`8,192` where there is room, else `8k`."""
     return f"{size // 1024}k" if width == NARROW and size >= 1024 and size % 1024 == 0 else count(size)
+
+
+def _stairs(edges: list[int], values: list[tuple[Bin, float]]) -> tuple[list[int], list[float]]:
+    """The outline of values that are constant within each range of positions, with `edges` drawn equally far apart."""
+    return [edges.index(edge) for each, _ in values for edge in (each.start, each.to)], [
+        value for _, value in values for _ in range(2)
+    ]
 
 
 def _saved(value: float, _: int) -> str:
     return f"{value:+.3g}".replace("-", MINUS) if value else "0"
 
 
-def _axes(
-    figure: Figure, width: int, height: int, labels: int, lines: int, title: str, top: int = 0, bottom: int = 52
-) -> Axes:
-    """Axes below `title`, with room for the names of `lines` at the right (wide) or above (narrow); in pixels."""
+def _panels(figure: Figure, width: int, panels: dict[str, int], names: list[str]) -> list[Axes]:
+    """Axes one below another, each of the height (pixels) that `panels` gives to its title, or higher if the `names` of
+    its lines need it; the names have room at the right (wide) or above the first axes (narrow)."""
+    left, right, above, below = 48, label_width(names) if width == WIDE else 14, 34, 52
+    keys = 0 if width == WIDE else 4 + 18 * len(names)
+    inners = [max(inner, LINE * len(names) if width == WIDE else 0) for inner in panels.values()]
+    height = keys + sum(above + inner + below for inner in inners)
     figure.set_size_inches(width / 72, height / 72)
-    right = labels if width == WIDE else 14
-    head = 34 if width == WIDE else 38 + 18 * lines
-    inner = height - top - head - bottom
-    axes = figure.add_axes((48 / width, bottom / height, (width - 48 - right) / width, inner / height))
-    figure.text(4 / width, 1 - (top + 12) / height, title, color=MUTED, va="center")
-    axes.yaxis.set_major_locator(MaxNLocator(5 if inner > 150 else 4, steps=[1, 2, 5, 10]))
-    return axes
+    drawn, top = [], 0
+    for number, (title, inner) in enumerate(zip(panels, inners, strict=True)):
+        figure.text(4 / width, 1 - (top + 12) / height, title, color=MUTED, va="center")
+        top += above + inner + (0 if number else keys)
+        axes = figure.add_axes((left / width, 1 - top / height, (width - left - right) / width, inner / height))
+        axes.yaxis.set_major_locator(MaxNLocator(5 if inner > 150 else 4, steps=[1, 2, 5, 10]))
+        drawn.append(axes)
+        top += below
+    return drawn
 
 
 def _name(figure: Figure, axes: Axes, labels: list[Label], width: int) -> None:
@@ -239,7 +232,7 @@ def _name(figure: Figure, axes: Axes, labels: list[Label], width: int) -> None:
         return
     bottom, top = axes.get_ylim()
     wanted = [(label.y - bottom) / (top - bottom) for label in labels]
-    places = spread(wanted, 36 / (box.height * high), 18 / (box.height * high))
+    places = spread(wanted, LINE / (box.height * high), LINE / 2 / (box.height * high))
     for label, place in zip(labels, places, strict=True):
         axes.text(
             box.x1 + 10 / width,
@@ -249,8 +242,3 @@ def _name(figure: Figure, axes: Axes, labels: list[Label], width: int) -> None:
             va="center",
             transform=figure.transFigure,
         )
-
-
-def _stairs(bins: Sequence[Bin], place: dict[int, int], values: list[float]) -> tuple[list[int], list[float]]:
-    """The outline of values that are constant within each bin."""
-    return [place[edge] for each in bins for edge in (each.start, each.to)], [y for y in values for _ in range(2)]

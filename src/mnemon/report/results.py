@@ -53,6 +53,13 @@ class Model(Config):
     gates: dict[Size, Gates] = Field(default_factory=dict)
     training: tuple[Point, ...] = ()
 
+    @model_validator(mode="after")
+    def _seeds_are_of_this_model(self) -> Self:
+        for each in self.per_seed:
+            if each.seed not in self.seeds or not self.bits_per_byte.keys() >= each.bits_per_byte.keys():
+                raise ValueError(f"seed {each.seed} or one of its memory sizes is not among those of the model")
+        return self
+
     @property
     def memories(self) -> list[int]:
         return sorted(int(size) for size in self.bits_per_byte)

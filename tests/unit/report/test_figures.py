@@ -46,7 +46,10 @@ def test_figures_without_data_are_left_out(bare):
 
 def test_gates_of_several_models_bear_the_names_of_their_models(values):
     values["models"]["transformer-xl-tiny"]["gates"] = {"0": [0.5]}
-    assert ">transformer-xl-tiny, layer 0, head 0</text>" in draw(parse_results(values))["gates"][0]
+    for drawing in draw(parse_results(values))["gates"]:
+        texts = re.findall(">([^<]+)</text>", drawing)
+        assert texts.index("memorizing-tiny") < texts.index("layer 2, head 0")
+        assert texts.index("transformer-xl-tiny") < texts.index("layer 0, head 0")
 
 
 def test_dollar_signs_are_no_formulas(values):

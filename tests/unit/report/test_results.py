@@ -76,3 +76,10 @@ def test_interval_that_ends_before_it_begins_is_refused(values):
     values["comparisons"][0]["interval"] = [-0.1, -0.2]
     with pytest.raises(Problem, match="ends before it begins"):
         parse_results(values)
+
+
+@pytest.mark.parametrize("seed", [{"seed": 9}, {"bits_per_byte": {"1024": 1.0}}])
+def test_seed_that_is_not_the_models_is_refused(values, seed):
+    values["models"]["memorizing-tiny"]["per_seed"][0] |= seed
+    with pytest.raises(Problem, match="not among those of the model"):
+        parse_results(values)

@@ -1,3 +1,21 @@
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Label:
+    """The name of a line, standing beside its end at height `y` (data coordinates)."""
+
+    text: str
+    colour: str
+    y: float
+    dashes: str = "-"
+
+
+def label_width(texts: list[str]) -> int:
+    """Pixels that the widest line of `texts` needs."""
+    return 22 + round(7.4 * max(len(line) for text in texts for line in text.splitlines()))
+
+
 def spread(wanted: list[float], gap: float, lowest: float) -> list[float]:
     """Places near the `wanted` ones, in their order, at least `gap` apart and none below `lowest`."""
     crowds: list[tuple[float, list[int]]] = []  # the lowest place of each crowd, and who stands in it, upwards

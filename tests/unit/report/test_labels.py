@@ -4,9 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnemon.report.spread import spread
+from mnemon.report.labels import label_width, spread
 
 UNIT = st.floats(0, 1, allow_nan=False)
+
+
+def test_width_is_that_of_the_widest_line():
+    assert label_width(["short\na longer line", "x"]) == label_width(["a longer line"]) > label_width(["short"])
 
 
 def test_labels_with_room_stay_where_they_are():
