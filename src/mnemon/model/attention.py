@@ -82,13 +82,15 @@ class Attention(nn.Module):
     ):
         super().__init__()
         self.config = config
-        self.n_heads, self.window, self.segment = n_heads, window, segment
+        self.span = config.span.build(n_heads) if config.span else None
+        # A span ends at its limit, ramp included: so a cache cut there loses nothing.
+        self.window = window if config.span is None else min(window, config.span.limit)
+        self.n_heads, self.segment = n_heads, segment
         self.q, self.k, self.v = (nn.Linear(dim, n_heads * head_dim, bias=False) for _ in range(3))
         self.out = nn.Linear(n_heads * head_dim, dim, bias=False)
         start = 1 / math.sqrt(head_dim) if config.scale is None else config.scale
         self.scale = nn.Parameter(torch.full((n_heads,), start)) if config.qk_norm else start
         self.position = position
-        self.span = config.span.build(n_heads) if config.span else None
         self.pools = nn.ModuleDict(pools)
         gating = any(pool.merge == "gated" for pool in pools.values())
         self.gate = nn.Parameter(torch.full((n_heads,), config.gate)) if gating else None
@@ -119,7 +121,8 @@ class Attention(nn.Module):
         update = Fresh(x.detach(), view.position, context.k[:, :, -t:].detach(), context.v[:, :, -t:].detach())
         parts = self._partials(q, context, reads, scheme, call)
         merged = self._merge(parts)
-        found = trace(parts, merged, context, self.gate, reads.get("knn")) if call.inspect else None
+        over_all = self.config.gate_over == "all"
+        found = trace(parts, context, self.gate, over_all, reads.get("knn")) if call.inspect else None
         return self.out(rearrange(merged.o, "b h t d -> b t (h d)")), replace(update, lengths=call.lengths), found
 
     def _pools(self) -> dict[str, Pool]:

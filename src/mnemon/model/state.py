@@ -1,3 +1,4 @@
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -5,6 +6,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
+from mnemon.config import Problem
 from mnemon.pools import Fresh, Pool, State
 
 
@@ -45,6 +47,8 @@ class MemoryState:
 
     def commit(self, update: Sequence[Fresh], ends: Bool[Tensor, " b"] | None = None) -> None:
         """Write a segment; rows in `ends` finish their document, which moves a begun segment into the memory."""
+        if not torch.equal(update[0].position, self.position):
+            raise ValueError("this update was made from another state, or committed before: feed the model again")
         lengths = update[0].real()
         for index, (layer, fresh) in enumerate(zip(self.pools, update, strict=True)):
             fresh = replace(fresh, ends=ends)
@@ -64,10 +68,7 @@ class MemoryState:
             return
         for index, layer in enumerate(self.pools):
             states = self.states[index]
-            self.states[index] = {
-                name: pool.reset(states[name], rows) if memory or name != "knn" else states[name]
-                for name, pool in layer.items()
-            }
+            self.states[index] = {name: pool.reset(states[name], rows, memory) for name, pool in layer.items()}
         self.phase = self.phase.masked_fill(rows, 0)
         if memory:
             self.position = self.position.masked_fill(rows, 0)
@@ -80,7 +81,7 @@ class MemoryState:
         self.position, self.phase = self.position[rows.cpu()], self.phase[rows.cpu()]
 
     def tensors(self) -> dict[str, Tensor]:
-        """Everything remembered, by name, for a checkpoint."""
+        """Everything remembered, by name, for a checkpoint: the live tensors, to be saved before the next commit."""
         found = {"position": self.position, "phase": self.phase}
         for index, layer in enumerate(self.states):
             for name, state in layer.items():
@@ -90,6 +91,12 @@ class MemoryState:
     def load(self, tensors: Mapping[str, Tensor]) -> None:
         """Take over what `tensors` of another state of the same model gave."""
         values = dict(tensors)
-        self.position, self.phase = values["position"], values["phase"]
-        for index, layer in enumerate(self.states):
-            self.states[index] = {name: state.loaded(f"{index}.{name}", values) for name, state in layer.items()}
+        loaded = copy.copy(self)
+        loaded.position, loaded.phase = values.get("position", self.position), values.get("phase", self.phase)
+        loaded.states = [
+            {name: state.loaded(f"{index}.{name}", values) for name, state in layer.items()}
+            for index, layer in enumerate(self.states)
+        ]
+        if foreign := sorted(loaded.tensors().keys() ^ values.keys()):
+            raise Problem(f"the saved memory belongs to another model: {foreign[0]} is in only one of the two")
+        self.position, self.phase, self.states = loaded.position, loaded.phase, loaded.states

@@ -31,23 +31,30 @@ class LayerTrace:
 
 def trace(
     parts: Mapping[str, Partial | None],
-    merged: Partial,
     context: Context,
     gate: Float[Tensor, " h"] | None,
+    over_all: bool,
     read: object,
 ) -> LayerTrace:
-    """The shares of each pool in a layer's output, from the partial results it was merged from."""
+    """The shares of each pool in a layer's output, from the partial results it was merged from.
+
+    `over_all`: the gate weighs the memory against all other pools, not against the context alone.
+    """
     dense, memory = parts["context"], parts.get("knn")
     assert dense is not None
     assert dense.weights is not None
     assert dense.z is not None
     pooled = {name: part for name, part in parts.items() if part is not None and (gate is None or name != "knn")}
     z = torch.stack([part.z for part in pooled.values() if part.z is not None], dim=-1)
-    split = dict(zip(pooled, torch.nan_to_num(z.softmax(-1)).unbind(-1), strict=True))
+    alone = len(pooled) == 1  # taken as it is, even where it saw nothing
+    split = dict(
+        zip(pooled, (torch.ones_like(z) if alone else torch.nan_to_num(z.softmax(-1))).unbind(-1), strict=True)
+    )
     if gate is not None and memory is not None and memory.z is not None:
         g = torch.where(memory.z > -math.inf, gate.sigmoid()[:, None], 0.0)
-        split["knn"] = split["context"] * g
-        split["context"] = split["context"] * (1 - g)
+        weighed = split if over_all else {"context": split["context"]}
+        split |= {name: share * (1 - g) for name, share in weighed.items()}
+        split["knn"] = g if over_all else weighed["context"] * g
     older = dense.weights[..., : context.cached].sum(-1)
     shares = {"local": split["context"] * (dense.weights.sum(-1) - older), "cache": split["context"] * older}
     shares |= {name: share for name, share in split.items() if name != "context"}

@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from mnemon.config import Config
+from mnemon.config import Config, Problem
 from mnemon.model.attention import Attention, AttentionConfig, Call
 from mnemon.model.block import Block, FeedForwardConfig, Norm, norm
 from mnemon.model.embedding import EmbeddingConfig
@@ -74,7 +74,11 @@ class Transformer(nn.Module):
     def __init__(self, config: ModelConfig):
         super().__init__()
         if config.vocab_size < 1:
-            raise ValueError(f"vocab_size must be set before the model is built, got {config.vocab_size}")
+            raise Problem(f"vocab_size must be set before the model is built, got {config.vocab_size}")
+        if config.pools.knn and not set(config.pools.knn.layers) <= set(range(config.n_layers)):
+            raise Problem(
+                f"kNN memory in layers {config.pools.knn.layers}: the model has layers 0 to {config.n_layers - 1}"
+            )
         self.config = config
         self.embedding = config.embedding.build(config.vocab_size, config.dim)
         self.position = self._position() if config.shared_position else None
@@ -89,11 +93,12 @@ class Transformer(nn.Module):
     def _block(self, layer: int) -> Block:
         config = self.config
         shape = (config.dim, config.n_heads, config.head_dim)
+        cached = config.pools.cache.kept(config.window) if config.pools.cache else 0
         pools = {}
         for name in ("cache", "local", "persistent", "knn"):
             pool = getattr(config.pools, name)
             if pool is not None and layer in getattr(pool, "layers", (layer,)):
-                pools[name] = pool.build(*shape, config.segment, config.window, config.pools.cache is not None)
+                pools[name] = pool.build(*shape, config.segment, config.window, cached)
         position = None if config.shared_position else self._position()
         attention = Attention(*shape, pools, config.window, config.segment, position, config.attention)
         feedforward = config.feedforward.build(config.dim) if config.feedforward else None

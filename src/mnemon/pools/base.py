@@ -37,12 +37,12 @@ class State:
     """What one pool remembers for each row: a frozen record of tensors, written to disk field by field."""
 
     def tensors(self, prefix: str) -> dict[str, Tensor]:
-        """Every tensor of the record under its name."""
+        """Every tensor of the record under its name: the live ones, to be written or copied before the next commit."""
         found: dict[str, Tensor] = {}
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(value, Tensor):
-                found[f"{prefix}.{field.name}"] = value
+                found[f"{prefix}.{field.name}"] = value.contiguous()
         return found
 
     def loaded(self, prefix: str, tensors: dict[str, Tensor]) -> Self:
@@ -66,8 +66,8 @@ class Pool(nn.Module, ABC):
         """The state of `rows` rows that have read nothing; `memory` overrides the capacity of a kNN memory."""
 
     @abstractmethod
-    def reset(self, state: Any, rows: Bool[Tensor, " b"]) -> State:
-        """The state with everything forgotten in `rows`."""
+    def reset(self, state: Any, rows: Bool[Tensor, " b"], memory: bool = True) -> State:
+        """The state with everything forgotten in `rows`; with `memory=False`, all but what a kNN memory holds."""
 
     @abstractmethod
     def read(self, state: Any, q: Float[Tensor, "b h t d"], fresh: Fresh) -> Shared | Hidden | Neighbours | None:

@@ -40,7 +40,7 @@ class HiddenCache(Pool):
     def init_state(self, rows: int, memory: int | None = None) -> HiddenCacheState:
         return HiddenCacheState(torch.empty(rows, 0, self.dim), torch.zeros(rows, dtype=torch.long))
 
-    def reset(self, state: HiddenCacheState, rows: Tensor) -> HiddenCacheState:
+    def reset(self, state: HiddenCacheState, rows: Tensor, memory: bool = True) -> HiddenCacheState:
         return HiddenCacheState(state.h, state.count.masked_fill(rows.cpu(), 0))
 
     def read(self, state: HiddenCacheState, q: Tensor, fresh: Fresh) -> Hidden | None:
@@ -70,7 +70,7 @@ class KeyValueCache(Pool):
         empty = torch.empty(rows, self.n_heads, 0, self.head_dim)
         return KeyValueCacheState(empty, empty, torch.zeros(rows, dtype=torch.long))
 
-    def reset(self, state: KeyValueCacheState, rows: Tensor) -> KeyValueCacheState:
+    def reset(self, state: KeyValueCacheState, rows: Tensor, memory: bool = True) -> KeyValueCacheState:
         return KeyValueCacheState(state.k, state.v, state.count.masked_fill(rows.cpu(), 0))
 
     def read(self, state: KeyValueCacheState, q: Tensor, fresh: Fresh) -> Shared | None:
@@ -104,6 +104,9 @@ class CacheConfig(Config):
     stores: Literal["hidden", "kv"] = "kv"
     length: int | None = None
 
-    def build(self, dim: int, n_heads: int, head_dim: int, segment: int, window: int, cached: bool) -> Pool:
-        length = window if self.length is None else self.length
-        return HiddenCache(dim, length) if self.stores == "hidden" else KeyValueCache(n_heads, head_dim, length)
+    def kept(self, window: int) -> int:
+        """Positions kept."""
+        return window if self.length is None else self.length
+
+    def build(self, dim: int, n_heads: int, head_dim: int, segment: int, window: int, cached: int) -> Pool:
+        return HiddenCache(dim, cached) if self.stores == "hidden" else KeyValueCache(n_heads, head_dim, cached)

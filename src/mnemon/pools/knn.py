@@ -4,11 +4,11 @@ from typing import Literal, Self
 import torch
 from torch import Tensor
 
-from mnemon.config import Config
+from mnemon.config import Config, Problem
 from mnemon.index import INDEXES, RingStore
 from mnemon.ops import Neighbours
 from mnemon.pools import recent
-from mnemon.pools.base import Fresh, Merge, Pool, State
+from mnemon.pools.base import Fresh, Pool, State
 
 STORE = ("keys", "values", "positions", "written")
 
@@ -19,7 +19,7 @@ class KNNState(State):
 
     `rows` maps a row to its row of the store (beams share one). The store is allocated at the first write, in the
     dtype of the keys. `tail_k`, `tail_v` [b h n d] are right-aligned, `count` of them real; `next` is the stream
-    position behind the tail.
+    position behind the tail, `start` that of the document's first token.
     """
 
     size: int
@@ -29,6 +29,7 @@ class KNNState(State):
     tail_v: Tensor
     count: Tensor
     next: Tensor
+    start: Tensor
 
     def tensors(self, prefix: str) -> dict[str, Tensor]:
         stored = {} if self.store is None else {f"{prefix}.store.{name}": getattr(self.store, name) for name in STORE}
@@ -47,31 +48,36 @@ class KNNPool(Pool):
 
     Entries enter the store when a segment's worth of tokens is complete or the document ends; until then they are
     local. Gated, the memory may repeat what the cache holds, as in arXiv 2203.08913, section 3.2; jointly merged, it
-    holds back what the window still sees, so that nothing is counted twice.
+    holds back what the window and the `cached` positions still show of this document: nothing is counted twice.
     """
 
-    def __init__(
-        self, n_heads: int, head_dim: int, segment: int, window: int, size: int, top_k: int, merge: Merge, index: str
-    ):
+    def __init__(self, n_heads: int, head_dim: int, segment: int, window: int, cached: int, config: "KNNConfig"):
         super().__init__()
-        self.merge = merge  # type: ignore[misc]  # a setting of this pool, a constant of the others
-        self.n_heads, self.head_dim, self.segment, self.window = n_heads, head_dim, segment, window
-        self.size, self.top_k, self.search = size, top_k, INDEXES[index]
+        self.merge: Merge = config.merge  # type: ignore[misc]  # a setting of this pool, a constant of the others
+        self.n_heads, self.head_dim = n_heads, head_dim
+        self.segment, self.window, self.cached = segment, window, cached
+        self.size, self.top_k, self.search = config.size, config.top_k, INDEXES[config.index]
 
     def init_state(self, rows: int, memory: int | None = None) -> KNNState:
         size = self.size if memory is None else memory
-        if 0 < size < self.top_k:
-            raise ValueError(f"a memory of {size} entries is smaller than top_k = {self.top_k}")
+        if size < 0 or 0 < size < self.top_k:
+            raise Problem(f"a memory of {size} entries is smaller than top_k = {self.top_k}: give at least that, or 0")
         empty = torch.empty(rows, self.n_heads, 0, self.head_dim)
-        zeros = torch.zeros(rows, dtype=torch.long)
-        return KNNState(size, None, torch.arange(rows), empty, empty, zeros, zeros)
+        count, behind, start = torch.zeros(3, rows, dtype=torch.long).unbind()
+        return KNNState(size, None, torch.arange(rows), empty, empty, count, behind, start)
 
-    def reset(self, state: KNNState, rows: Tensor) -> KNNState:
+    def reset(self, state: KNNState, rows: Tensor, memory: bool = True) -> KNNState:
+        """With `memory=False` the begun segment enters the store, as if its document had ended."""
         rows = rows.cpu()
+        if not memory:
+            begun = rows & (state.count > 0)
+            state = self._write(state, begun) if bool(begun.any()) else state
+            return replace(state, start=torch.where(rows, state.next, state.start))
         state = _own(state) if bool(rows.any()) else state
         if state.store is not None:
             state.store.reset(rows)
-        return replace(state, count=state.count.masked_fill(rows, 0), next=state.next.masked_fill(rows, 0))
+        count, behind, start = (counter.masked_fill(rows, 0) for counter in (state.count, state.next, state.start))
+        return replace(state, count=count, next=behind, start=start)
 
     def read(self, state: KNNState, q: Tensor, fresh: Fresh) -> Neighbours | None:
         slots = 0 if state.store is None else state.store.used()
@@ -82,8 +88,9 @@ class KNNPool(Pool):
         keys = store.keys[:, :, :slots] if own else store.keys[rows, :, :slots]
         valid = store.valid(slots)[rows][:, None, None, :]  # b 1 1 m
         if self.merge == "joint":
-            asked = fresh.position[:, None] + torch.arange(q.shape[2])  # b t
-            beyond = store.positions[rows, None, :slots] < asked.to(q.device)[:, :, None] - self.window  # b t m
+            window = fresh.position[:, None] + torch.arange(q.shape[2]) - self.window  # b t
+            shown = window.clamp(min=torch.maximum(state.start, fresh.position - self.cached)[:, None])
+            beyond = store.positions[rows, None, :slots] < shown.to(q.device)[:, :, None]  # b t m
             valid = valid & beyond[:, None]
         full = valid.ndim == 4 and bool(valid.all())
         scores, ids = self.search(q, keys, self.top_k, None if full else valid)
@@ -98,18 +105,32 @@ class KNNPool(Pool):
         assert fresh.v is not None
         lengths = fresh.real()
         count = state.count + lengths
+        keys, last = self._keys(state, fresh.k, lengths)
         k, v = (
             recent.append(old.to(new.device), new, lengths, int(count.max()))
-            for old, new in ((state.tail_k, fresh.k), (state.tail_v, fresh.v))
+            for old, new in ((state.tail_k, keys), (state.tail_v, fresh.v))
         )
+        begun = (state.begun | (lengths > 0)) if fresh.ends is None else (state.begun | (lengths > 0)) & ~fresh.ends
+        state = replace(state, last=last, begun=begun)
         done = count >= self.segment if fresh.ends is None else (count >= self.segment) | fresh.ends
         state = replace(state, tail_k=k, tail_v=v, count=count, next=fresh.position + lengths)
         return self._write(state, done & (count > 0)) if bool(done.any()) else state
 
+    def _keys(self, state: KNNState, k: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """The keys to store with the segment's values, and the key of each row's newest token."""
+        if not self.shifted:
+            return k, state.last
+        begun = state.begun.to(k.device)[:, None, None, None]
+        before = torch.where(begun, state.last.to(k), k[:, :, :1])
+        newest = (lengths - 1).clamp(min=0).to(k.device)[:, None, None, None].expand_as(before)
+        last = torch.where((lengths > 0).to(k.device)[:, None, None, None], k.gather(2, newest), before)
+        return torch.cat([before, k[:, :, :-1]], dim=2), last
+
     def select(self, state: KNNState, rows: Tensor) -> KNNState:
         rows, there = rows.cpu(), rows.to(state.tail_k.device)
-        tails = {"tail_k": state.tail_k[there], "tail_v": state.tail_v[there]}
-        return replace(state, rows=state.rows[rows], count=state.count[rows], next=state.next[rows], **tails)
+        state = replace(state, tail_k=state.tail_k[there], tail_v=state.tail_v[there])
+        count, behind, start = (counter[rows] for counter in (state.count, state.next, state.start))
+        return replace(state, rows=state.rows[rows], count=count, next=behind, start=start)
 
     def _write(self, state: KNNState, done: Tensor) -> KNNState:
         """Move the tails of the rows that are `done` into the store."""
@@ -139,14 +160,17 @@ def _own(state: KNNState) -> KNNState:
 class KNNConfig(Config):
     """`layers` that read the memory, `size` entries a row and head, `top_k` neighbours a query and head.
 
-    `merge`: by the paper's gate, or jointly in one softmax with everything else.
+    `merge`: by the paper's gate, or jointly in one softmax with everything else. `value`: what is stored with a
+    token's key: its own value, as published, or the next token's, so that a similar context answers with what came
+    after it (the pairing of kNN-LM, arXiv 1911.00172).
     """
 
     layers: tuple[int, ...] = (8,)
     size: int = 8192
     top_k: int = 32
     merge: Literal["gated", "joint"] = "gated"
+    value: Literal["own", "next"] = "own"
     index: Literal["exact"] = "exact"
 
-    def build(self, dim: int, n_heads: int, head_dim: int, segment: int, window: int, cached: bool) -> Pool:
-        return KNNPool(n_heads, head_dim, segment, window, self.size, self.top_k, self.merge, self.index)
+    def build(self, dim: int, n_heads: int, head_dim: int, segment: int, window: int, cached: int) -> Pool:
+        return KNNPool(n_heads, head_dim, segment, window, cached, self)

@@ -27,7 +27,7 @@ class LocalPool(Pool):
     def init_state(self, rows: int, memory: int | None = None) -> LocalState:
         return LocalState(torch.empty(rows, 0, self.dim), torch.zeros(rows, dtype=torch.long))
 
-    def reset(self, state: LocalState, rows: Tensor) -> LocalState:
+    def reset(self, state: LocalState, rows: Tensor, memory: bool = True) -> LocalState:
         return LocalState(state.tail, state.count.masked_fill(rows.cpu(), 0))
 
     def read(self, state: LocalState, q: Tensor, fresh: Fresh) -> Hidden:
@@ -58,5 +58,5 @@ class LocalPool(Pool):
 class LocalConfig(Config):
     """The segment; it has no settings of its own."""
 
-    def build(self, dim: int, n_heads: int, head_dim: int, segment: int, window: int, cached: bool) -> Pool:
-        return LocalPool(dim, segment, cached)
+    def build(self, dim: int, n_heads: int, head_dim: int, segment: int, window: int, cached: int) -> Pool:
+        return LocalPool(dim, segment, cached > 0)

@@ -25,7 +25,7 @@ class PersistentPool(Pool):
     def init_state(self, rows: int, memory: int | None = None) -> State:
         return State()
 
-    def reset(self, state: State, rows: Tensor) -> State:
+    def reset(self, state: State, rows: Tensor, memory: bool = True) -> State:
         return state
 
     def read(self, state: State, q: Tensor, fresh: Fresh) -> Shared | None:
@@ -46,5 +46,5 @@ class PersistentConfig(Config):
 
     n: int = 1024
 
-    def build(self, dim: int, n_heads: int, head_dim: int, segment: int, window: int, cached: bool) -> Pool:
+    def build(self, dim: int, n_heads: int, head_dim: int, segment: int, window: int, cached: int) -> Pool:
         return PersistentPool(n_heads, head_dim, self.n)

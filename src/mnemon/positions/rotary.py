@@ -18,14 +18,14 @@ class Rotary(Position):
         super().__init__()
         if head_dim % 2:
             raise ValueError(f"rotary positions need an even head_dim, got {head_dim}")
-        self.half, self.base = head_dim // 2, base
+        self.pairs, self.base = head_dim // 2, base
 
     def rotate(self, x: Float[Tensor, "b h t d"], position: Int[Tensor, " t"]) -> Float[Tensor, "b h t d"]:
         exact = torch.promote_types(x.dtype, torch.float32)
-        exponent = torch.arange(self.half, device=x.device, dtype=exact) / self.half
+        exponent = torch.arange(self.pairs, device=x.device, dtype=exact) / self.pairs
         angle = position.to(exact)[:, None] * self.base**-exponent  # t d/2
         cos, sin = angle.cos(), angle.sin()
-        first, second = x[..., : self.half], x[..., self.half :]
+        first, second = x.chunk(2, dim=-1)
         return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1).to(x.dtype)
 
     def query(self, q: Tensor) -> Tensor:
