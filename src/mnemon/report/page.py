@@ -30,7 +30,7 @@ def render(results: Results) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for words in (wording.count, wording.decimal, wording.signed, wording.percent, wording.millions, wording.listing):
+    for words in (wording.count, wording.decimal, wording.signed, wording.percent):
         pages.filters[words.__name__] = words
     pages.filters |= {
         "exp": exp,

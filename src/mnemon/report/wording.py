@@ -32,11 +32,6 @@ def percent(share: float) -> str:
     return f"{100 * share:.2g} %" if share >= 1e-5 else "under 0.001 %"
 
 
-def millions(number: int) -> str:
-    """`3.67 million`; below a million the number itself."""
-    return f"{number / 1e6:.2f} million" if number >= 1e6 else count(number)
-
-
 def listing(parts: list[str]) -> str:
     """`a, b and c`."""
     return " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else "".join(parts)
