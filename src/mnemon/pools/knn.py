@@ -19,7 +19,7 @@ class KNNState(State):
 
     `rows` maps a row to its row of the store (beams share one). The store is allocated at the first write, in the
     dtype of the keys. `tail_k`, `tail_v` [b h n d] are right-aligned, `count` of them real; `next` is the stream
-    position behind the tail, `start` that of the document's first token.
+    position behind the tail, `start` that of the document's first token; `last` [b h 1 d] is the newest token's key.
     """
 
     size: int
@@ -30,6 +30,7 @@ class KNNState(State):
     count: Tensor
     next: Tensor
     start: Tensor
+    last: Tensor
 
     def tensors(self, prefix: str) -> dict[str, Tensor]:
         stored = {} if self.store is None else {f"{prefix}.store.{name}": getattr(self.store, name) for name in STORE}
@@ -57,6 +58,7 @@ class KNNPool(Pool):
         self.n_heads, self.head_dim = n_heads, head_dim
         self.segment, self.window, self.cached = segment, window, cached
         self.size, self.top_k, self.search = config.size, config.top_k, INDEXES[config.index]
+        self.shifted = config.value == "next"
 
     def init_state(self, rows: int, memory: int | None = None) -> KNNState:
         size = self.size if memory is None else memory
@@ -64,7 +66,8 @@ class KNNPool(Pool):
             raise Problem(f"a memory of {size} entries is smaller than top_k = {self.top_k}: give at least that, or 0")
         empty = torch.empty(rows, self.n_heads, 0, self.head_dim)
         count, behind, start = torch.zeros(3, rows, dtype=torch.long).unbind()
-        return KNNState(size, None, torch.arange(rows), empty, empty, count, behind, start)
+        last = torch.zeros(rows, self.n_heads, 1, self.head_dim)
+        return KNNState(size, None, torch.arange(rows), empty, empty, count, behind, start, last)
 
     def reset(self, state: KNNState, rows: Tensor, memory: bool = True) -> KNNState:
         """With `memory=False` the begun segment enters the store, as if its document had ended."""
@@ -105,30 +108,29 @@ class KNNPool(Pool):
         assert fresh.v is not None
         lengths = fresh.real()
         count = state.count + lengths
-        keys, last = self._keys(state, fresh.k, lengths)
+        keys, last = self._keys(state, fresh, lengths)
         k, v = (
             recent.append(old.to(new.device), new, lengths, int(count.max()))
             for old, new in ((state.tail_k, keys), (state.tail_v, fresh.v))
         )
-        begun = (state.begun | (lengths > 0)) if fresh.ends is None else (state.begun | (lengths > 0)) & ~fresh.ends
-        state = replace(state, last=last, begun=begun)
         done = count >= self.segment if fresh.ends is None else (count >= self.segment) | fresh.ends
-        state = replace(state, tail_k=k, tail_v=v, count=count, next=fresh.position + lengths)
+        state = replace(state, tail_k=k, tail_v=v, count=count, next=fresh.position + lengths, last=last)
         return self._write(state, done & (count > 0)) if bool(done.any()) else state
 
-    def _keys(self, state: KNNState, k: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    def _keys(self, state: KNNState, fresh: Fresh, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """The keys to store with the segment's values, and the key of each row's newest token."""
+        k = fresh.k
+        assert k is not None
         if not self.shifted:
             return k, state.last
-        begun = state.begun.to(k.device)[:, None, None, None]
-        before = torch.where(begun, state.last.to(k), k[:, :, :1])
+        begun, fed = (where.to(k.device)[:, None, None, None] for where in (fresh.position > state.start, lengths > 0))
+        before = torch.where(begun, state.last.to(k), k[:, :, :1])  # a document's first token has none before it
         newest = (lengths - 1).clamp(min=0).to(k.device)[:, None, None, None].expand_as(before)
-        last = torch.where((lengths > 0).to(k.device)[:, None, None, None], k.gather(2, newest), before)
-        return torch.cat([before, k[:, :, :-1]], dim=2), last
+        return torch.cat([before, k[:, :, :-1]], dim=2), torch.where(fed, k.gather(2, newest), before)
 
     def select(self, state: KNNState, rows: Tensor) -> KNNState:
         rows, there = rows.cpu(), rows.to(state.tail_k.device)
-        state = replace(state, tail_k=state.tail_k[there], tail_v=state.tail_v[there])
+        state = replace(state, tail_k=state.tail_k[there], tail_v=state.tail_v[there], last=state.last[there])
         count, behind, start = (counter[rows] for counter in (state.count, state.next, state.start))
         return replace(state, rows=state.rows[rows], count=count, next=behind, start=start)
 
