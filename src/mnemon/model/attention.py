@@ -67,6 +67,7 @@ class Attention(nn.Module):
     s = scale_h (q . k + bias);  context = softmax over {cache, local} V;  the kNN memory comes in by a gate,
     (1 - g_h) context + g_h memory, or jointly; persistent vectors join by their log-sum-exp;  Y = concat_h(.) W_o.
     No biases. arXiv 1907.01470 section 3 (persistent vectors), 2203.08913 section 3 (memory, gate).
+    Deviation: |scale_h|, as in later released code: a negative one would set the search against the scores.
     """
 
     def __init__(
@@ -147,7 +148,7 @@ class Attention(nn.Module):
         return self._heads(self.k(h)), rearrange(self.v(h), "b n (h d) -> b h n d", h=self.n_heads)
 
     def _scaled(self, q: Float[Tensor, "#b h t x"]) -> Float[Tensor, "#b h t x"]:
-        scale = self.scale.to(q.dtype)[:, None, None] if isinstance(self.scale, Tensor) else self.scale
+        scale = self.scale.abs().to(q.dtype)[:, None, None] if isinstance(self.scale, Tensor) else self.scale
         return q * scale
 
     def _partials(

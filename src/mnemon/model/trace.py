@@ -46,10 +46,8 @@ def trace(
     assert dense.z is not None
     pooled = {name: part for name, part in parts.items() if part is not None and (gate is None or name != "knn")}
     z = torch.stack([part.z for part in pooled.values() if part.z is not None], dim=-1)
-    alone = len(pooled) == 1  # taken as it is, even where it saw nothing
-    split = dict(
-        zip(pooled, (torch.ones_like(z) if alone else torch.nan_to_num(z.softmax(-1))).unbind(-1), strict=True)
-    )
+    joint = torch.ones_like(z) if len(pooled) == 1 else torch.nan_to_num(z.softmax(-1))  # one alone is taken as it is
+    split = dict(zip(pooled, joint.unbind(-1), strict=True))
     if gate is not None and memory is not None and memory.z is not None:
         g = torch.where(memory.z > -math.inf, gate.sigmoid()[:, None], 0.0)
         weighed = split if over_all else {"context": split["context"]}
