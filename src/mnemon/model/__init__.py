@@ -2,6 +2,7 @@ from mnemon.model.attention import Attention, AttentionConfig
 from mnemon.model.block import Block, FeedForward, FeedForwardConfig
 from mnemon.model.embedding import EmbeddingConfig
 from mnemon.model.head import HeadConfig
+from mnemon.model.precision import Precision, computing
 from mnemon.model.span import AdaptiveSpan, SpanConfig
 from mnemon.model.state import LayerView, MemoryState
 from mnemon.model.trace import LayerTrace, NeighbourTrace
@@ -22,6 +23,8 @@ __all__ = [
     "ModelConfig",
     "NeighbourTrace",
     "Output",
+    "Precision",
     "SpanConfig",
     "Transformer",
+    "computing",
 ]

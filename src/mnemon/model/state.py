@@ -37,6 +37,11 @@ class MemoryState:
         """Rows of the batch."""
         return len(self.position)
 
+    @property
+    def remembers(self) -> bool:
+        """Whether any layer has a kNN memory."""
+        return any("knn" in layer for layer in self.pools)
+
     def layer(self, index: int = 0) -> LayerView:
         """What layer `index` may read."""
         return LayerView(self.states[index], self.position)
@@ -45,15 +50,21 @@ class MemoryState:
         """Tokens that may be fed in one call before some row reaches its segment boundary."""
         return self.segment - int(self.phase.max())
 
-    def commit(self, update: Sequence[Fresh], ends: Bool[Tensor, " b"] | None = None) -> None:
-        """Write a segment; rows in `ends` finish their document, which moves a begun segment into the memory."""
+    def commit(self, update: Sequence[Fresh], ends: Bool[Tensor, " b"] | None = None, memory: bool = True) -> None:
+        """Write a segment; rows in `ends` finish their document, which moves a begun segment into the memory.
+
+        With `memory=False` the kNN memory stays as it is: the segment was read with it and is not added to it.
+        """
         if not torch.equal(update[0].position, self.position):
             raise ValueError("this update was made from another state, or committed before: feed the model again")
         lengths = update[0].real()
         for index, (layer, fresh) in enumerate(zip(self.pools, update, strict=True)):
             fresh = replace(fresh, ends=ends)
             states = self.states[index]
-            self.states[index] = {name: pool.update(states[name], fresh) for name, pool in layer.items()}
+            self.states[index] = {
+                name: pool.update(states[name], fresh) if memory or name != "knn" else states[name]
+                for name, pool in layer.items()
+            }
         self.position = self.position + lengths
         self.phase = (self.phase + lengths) % self.segment
         if ends is not None:
@@ -88,9 +99,12 @@ class MemoryState:
                 found |= state.tensors(f"{index}.{name}")
         return found
 
-    def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take over what `tensors` of another state of the same model gave."""
-        values = dict(tensors)
+    def load(self, tensors: Mapping[str, Tensor], device: torch.device | None = None) -> None:
+        """Take over what `tensors` of another state of the same model gave; `device`: where the model computes.
+
+        One number a row stays on the CPU, where everything that is counted lives.
+        """
+        values = {name: tensor if tensor.ndim == 1 else tensor.to(device) for name, tensor in tensors.items()}
         loaded = copy.copy(self)
         loaded.position, loaded.phase = values.get("position", self.position), values.get("phase", self.phase)
         loaded.states = [

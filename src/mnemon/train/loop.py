@@ -1,0 +1,163 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+
+from mnemon.config import Problem
+from mnemon.data import Corpus, Lanes, Tokenizer, load_corpus, load_tokenizer, make_tokenizer
+from mnemon.train.checkpoint import newest, prune, save, saved_steps
+from mnemon.train.config import RunConfig
+from mnemon.train.interrupt import Interrupt
+from mnemon.train.metrics import Metrics
+from mnemon.train.randomness import random_state, seeded, set_random_state
+from mnemon.train.run import ADDED, pick_device, read_config, take_weights, write_config, write_weights
+from mnemon.train.trainer import Diverged, Record, Trainer
+
+OnStep = Callable[[Record], None]
+
+
+def train(
+    config: RunConfig,
+    out: Path | str,
+    corpus: Corpus | None = None,
+    tokenizer: Tokenizer | None = None,
+    on_step: OnStep | None = None,
+    start_from: Path | str | None = None,
+) -> Path:
+    """Train a model into the run folder `out`, which must be new or empty.
+
+    `start_from`: a run whose weights, by name, and tokenizer the new one begins with; a gate, span or persistent
+    vectors that it lacks keep their start values. Ctrl-C saves a checkpoint after the current step.
+    """
+    out = Path(out)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise Problem(f"{out}: already there; choose another folder, or continue that run with --resume")
+    device = pick_device(config.train.device)
+    corpus = load_corpus(config.data.source, config.data) if corpus is None else corpus
+    tokenizer = _tokenizer(config, corpus, tokenizer, start_from)
+    config = _resolved(config, tokenizer)
+    with seeded(config.train.seed, device, config.train.threads):
+        model = config.model.build(config.train.seed)
+        if start_from is not None:
+            take_weights(model, Path(start_from) / "model.safetensors", ADDED)
+        session = _Session(out, config, Trainer(model.to(device), config.train), corpus, tokenizer)
+        out.mkdir(parents=True, exist_ok=True)
+        tokenizer.save(out / "tokenizer.json")
+        session.save()
+        write_config(out, config)  # last: a folder with a config can be resumed
+        session.run(on_step)
+    return out
+
+
+def resume(
+    out: Path | str,
+    corpus: Corpus | None = None,
+    on_step: OnStep | None = None,
+    steps: int | None = None,
+) -> Path:
+    """Continue a run from its newest checkpoint, to the loss values it would have had without the interruption.
+
+    `steps`: train to this step instead of the one in its config.
+    """
+    out = Path(out)
+    config = read_config(out)
+    if steps is not None:
+        config = config.replace(train__steps=steps)
+    device = pick_device(config.train.device)
+    tokenizer = load_tokenizer(out / "tokenizer.json")
+    checkpoint = newest(out / "checkpoints")
+    done = checkpoint.values["step"]
+    if done > config.train.steps:
+        raise Problem(f"{out}: already trained for {done} steps, more than {config.train.steps}")
+    corpus = load_corpus(config.data.source, config.data) if corpus is None else corpus
+    with seeded(config.train.seed, device, config.train.threads):
+        model = config.model.build(config.train.seed).to(device)
+        session = _Session(out, config, Trainer(model, config.train), corpus, tokenizer)
+        session.load(checkpoint.tensors, checkpoint.values, str(checkpoint.path))
+        write_config(out, config)
+        session.run(on_step)
+    return out
+
+
+def _tokenizer(
+    config: RunConfig, corpus: Corpus, tokenizer: Tokenizer | None, start_from: Path | str | None
+) -> Tokenizer:
+    """The one given, that of the run begun from, or a new one; the first two must not differ."""
+    if start_from is None:
+        return make_tokenizer(config.data, corpus.train) if tokenizer is None else tokenizer
+    taken = load_tokenizer(Path(start_from) / "tokenizer.json")
+    if tokenizer is not None and tokenizer.values() != taken.values():
+        raise Problem(f"{start_from}: its weights belong to another tokenizer; leave the tokenizer out")
+    return taken
+
+
+def _resolved(config: RunConfig, tokenizer: Tokenizer) -> RunConfig:
+    """The config with vocabulary and segment filled in."""
+    vocabulary = config.model.vocab_size or tokenizer.vocab_size
+    if vocabulary < tokenizer.vocab_size:
+        raise Problem(
+            f"model.vocab_size {vocabulary}: the tokenizer has {tokenizer.vocab_size}; 0 takes the tokenizer's"
+        )
+    segment = config.train.segment or config.model.segment
+    return config.replace(model__vocab_size=vocabulary, model__segment=segment, train__segment=segment)
+
+
+class _Session:
+    """One run folder being trained: a trainer, its lanes, and the files they are written to."""
+
+    def __init__(self, out: Path, config: RunConfig, trainer: Trainer, corpus: Corpus, tokenizer: Tokenizer):
+        self.out, self.config, self.trainer, self.corpus = out, config.train, trainer, corpus
+        self.lanes = Lanes(corpus.train, tokenizer, config.train.lanes, config.model.segment, config.train.seed)
+        self.checkpoints = out / "checkpoints"
+
+    def run(self, on_step: OnStep | None) -> None:
+        """Train to the last step; a checkpoint every so many steps, at the end and on Ctrl-C."""
+        trainer, config = self.trainer, self.config
+        with Interrupt() as interrupt, Metrics(self.out, trainer.step) as metrics:
+            while trainer.step < config.steps:
+                record = self._advance()
+                self._write(metrics, record)
+                if on_step is not None:
+                    on_step(record)
+                if interrupt.asked or trainer.step % config.checkpoint_every == 0 or trainer.step == config.steps:
+                    metrics.sync()
+                    self.save()
+                if interrupt.asked:
+                    raise KeyboardInterrupt
+
+    def save(self) -> None:
+        """Write a checkpoint and the newest weights; remove the oldest once the new one is whole."""
+        trainer = self.trainer
+        numbers, python = random_state(trainer.device)
+        tensors = trainer.tensors()
+        position = {"position": self.lanes.position(), "fingerprint": self.corpus.fingerprint}
+        values = {**trainer.values(), "data": position, "random": python}
+        save(self.checkpoints, trainer.step, {**tensors, "random": numbers}, values)
+        try:
+            write_weights(self.out, tensors["model"])
+        except (OSError, SafetensorError) as error:
+            raise Problem(f"{self.out / 'model.safetensors'}: cannot be written ({error})") from None
+        prune(self.checkpoints, trainer.step, self.config.keep)
+
+    def load(self, tensors: dict[str, Any], values: dict[str, Any], where: str) -> None:
+        """Stand where a checkpoint was made."""
+        saved = values["data"]
+        if saved["fingerprint"] != self.corpus.fingerprint:
+            raise Problem(f"{where}: made from other texts than {self.corpus.name} holds now; restore them to continue")
+        self.lanes.seek(saved["position"])
+        self.trainer.load(tensors, values)
+        set_random_state(tensors["random"], values["random"], self.trainer.device)
+
+    def _advance(self) -> Record:
+        try:
+            return self.trainer.advance(next(self.lanes))
+        except Diverged as error:
+            last = self.checkpoints / f"step-{saved_steps(self.checkpoints)[0]}"
+            raise Problem(f"{self.out}: {error}; stopped, {last} is kept: try a lower learning rate") from None
+
+    def _write(self, metrics: Metrics, record: Record) -> None:
+        try:
+            metrics.write(record)
+        except OSError as error:
+            raise Problem(f"{self.out / 'metrics.jsonl'}: cannot be written ({error}); make room and resume") from None

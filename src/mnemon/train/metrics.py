@@ -1,0 +1,57 @@
+import json
+import os
+from pathlib import Path
+from typing import Any, Self
+
+from mnemon.config import write_text
+from mnemon.train.tensorboard import events
+from mnemon.train.trainer import Record
+
+
+class Metrics:
+    """`metrics.jsonl`, one flushed line a step, and TensorBoard events beside it where that package is installed."""
+
+    def __init__(self, out: Path, after: int):
+        """Continue after step `after`: later lines, and a torn one, are dropped."""
+        path = out / "metrics.jsonl"
+        if path.exists():
+            write_text(path, "".join(kept(path.read_bytes(), after)))
+        self._lines = open(path, "a", encoding="utf-8")  # noqa: SIM115  # closed by close
+        self._events = events(out / "tensorboard", after)
+
+    def write(self, record: Record) -> None:
+        """Add the line of one step."""
+        self._lines.write(json.dumps(record, allow_nan=False) + "\n")
+        self._lines.flush()
+        if self._events is not None:
+            for name in sorted(set(record) - {"step"}):
+                self._events.add_scalar(name, record[name], int(record["step"]))
+
+    def sync(self) -> None:
+        """Bring every line to the disk: a checkpoint must not outlive the lines before it."""
+        os.fsync(self._lines.fileno())
+
+    def close(self) -> None:
+        """Close the files."""
+        self._lines.close()
+        if self._events is not None:
+            self._events.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+def kept(lines: bytes, after: int) -> list[str]:
+    """The whole lines of steps up to `after`."""
+    found = []
+    for line in lines.decode("utf-8", errors="replace").splitlines():
+        try:
+            record: Any = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        if isinstance(record, dict) and isinstance(record.get("step"), int) and record["step"] <= after:
+            found.append(line + "\n")
+    return found

@@ -1,0 +1,126 @@
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from mnemon.config import Problem
+from mnemon.data import Batch
+from mnemon.model import MemoryState, computing
+from mnemon.train.config import TrainConfig
+from mnemon.train.flat import flatten, unflatten
+from mnemon.train.optimizers import make_optimizers
+from mnemon.train.schedule import factor
+
+Record = dict[str, float]
+
+
+class Diverged(Problem):
+    """A loss or a gradient is not a number; the weights are those of the step before."""
+
+
+class Trainer:
+    """A model in training, one optimiser step after another: its optimisers and what each lane remembers.
+
+    loss = sum of nll over the targets / their number + the model's penalty. A step is: reset the lanes whose document
+    begins, forward, backward, clip, optimiser, `project_`, and only then commit what the lanes have read.
+    Micro-batch i always holds the same lanes and has a `MemoryState` of its own. The model is a `Transformer` or a
+    module with the same `forward`, `init_state`, `head.nll` and `project_`, on the device where it is to be trained.
+    """
+
+    def __init__(self, model: nn.Module, config: TrainConfig):
+        self.model = cast(Any, model)
+        self.config = config
+        self.device = next(model.parameters()).device
+        self.optimizers = make_optimizers(model, config)
+        self._highest = [[group["lr"] for group in optimizer.param_groups] for optimizer in self.optimizers]
+        rows = config.lanes // config.accumulate
+        self.states: list[MemoryState] = [self.model.init_state(rows) for _ in range(config.accumulate)]
+        self.step, self.tokens, self.seconds = 0, 0, 0.0
+
+    def advance(self, batch: Batch) -> Record:
+        """Make one step and say how it went; on `Diverged` nothing has changed but the lanes that began a document."""
+        begun = time.perf_counter()
+        self.model.train()
+        count = int((batch.targets >= 0).sum())
+        parts = _parts(batch, len(self.states))
+        shares, updates = [], []
+        for part, state in zip(parts, self.states, strict=True):
+            nll, update = self._backward(part, state, count)
+            shares.append(nll)
+            updates.append(update)
+        loss = self._finite("loss", torch.stack(shares).sum())
+        limit = math.inf if self.config.clip is None else self.config.clip
+        norm = self._finite("gradient norm", nn.utils.clip_grad_norm_(self.model.parameters(), limit))
+        lr = self._update()
+        for part, state, update in zip(parts, self.states, updates, strict=True):
+            state.commit(update, part.ends)
+        took = time.perf_counter() - begun
+        self.step, self.tokens, self.seconds = self.step + 1, self.tokens + count, self.seconds + took
+        return {
+            "step": self.step,
+            "loss": loss,
+            "lr": lr,
+            "tokens": self.tokens,
+            "tokens_per_second": count / took,
+            "seconds": self.seconds,
+            "gradient_norm": norm,
+        }
+
+    def _backward(self, batch: Batch, state: MemoryState, count: int) -> tuple[Tensor, Any]:
+        """Gradients of one micro-batch: its share of the loss, and what its lanes are to remember."""
+        state.reset(batch.starts)
+        tokens, targets = batch.tokens.to(self.device), batch.targets.to(self.device)
+        with computing(self.device, self.config.precision):
+            output, update = self.model(tokens, state, batch.lengths)
+            nll = self.model.head.nll(output.hidden, targets).sum() / max(count, 1)
+        (nll + output.penalty / len(self.states)).backward()
+        return nll.detach(), update
+
+    def _update(self) -> float:
+        """Let the optimisers act, and say at which learning rate."""
+        config = self.config
+        share = factor(config.schedule, self.step + 1, config.steps, config.warmup, config.decay, config.floor)
+        for optimizer, highest in zip(self.optimizers, self._highest, strict=True):
+            for group, lr in zip(optimizer.param_groups, highest, strict=True):
+                group["lr"] = lr * share
+            optimizer.step()
+            optimizer.zero_grad()
+        self.model.project_()
+        return config.lr * share
+
+    def _finite(self, name: str, value: Tensor) -> float:
+        number = value.item()
+        if not math.isfinite(number):
+            self.model.zero_grad()
+            raise Diverged(f"step {self.step + 1}: the {name} is {number}")
+        return number
+
+    def tensors(self) -> dict[str, dict[str, Tensor]]:
+        """Weights, optimiser state and what the lanes remember, by name."""
+        names = {id(parameter): name for name, parameter in self.model.named_parameters()}
+        memory = {f"{i}.{name}": t for i, state in enumerate(self.states) for name, t in state.tensors().items()}
+        return {"model": self.model.state_dict(), "optimizer": flatten(self.optimizers, names), "memory": memory}
+
+    def values(self) -> dict[str, Any]:
+        """The numbers that belong to `tensors`, as JSON."""
+        return {"step": self.step, "tokens": self.tokens, "seconds": self.seconds}
+
+    def load(self, tensors: Mapping[str, Mapping[str, Tensor]], values: Mapping[str, Any]) -> None:
+        """Continue where another trainer of the same config stood when it gave `tensors` and `values`."""
+        self.model.load_state_dict(tensors["model"])
+        unflatten(self.optimizers, dict(self.model.named_parameters()), tensors["optimizer"])
+        for i, state in enumerate(self.states):
+            prefix = f"{i}."
+            own = {name.removeprefix(prefix): t for name, t in tensors["memory"].items() if name.startswith(prefix)}
+            state.load(own, self.device)
+        self.step, self.tokens, self.seconds = values["step"], values["tokens"], values["seconds"]
+
+
+def _parts(batch: Batch, n: int) -> list[Batch]:
+    """The rows of a batch dealt to `n` micro-batches."""
+    columns = [getattr(batch, field.name).chunk(n) for field in fields(batch)]
+    return [Batch(*rows) for rows in zip(*columns, strict=True)]
