@@ -66,6 +66,8 @@ class Lanes(Iterator[Batch]):
     from the seed and the epoch. The last piece of a document is short: padded, without targets there. After `epochs`
     (None: never) lanes without a document give empty rows until all are done. A stream document is cut into `rows`
     equal parts, one a lane (all-attention networks, arXiv 1907.01470: one continuous stream cut into lanes).
+    With `part`, a document of more characters is cut into equal parts of at most so many, each read as a document of
+    its own: a lane that stays in one long document for most of a short training would fit that document.
     Documents are encoded when first read and kept in `cache`, by document id; lanes over the same documents and
     tokenizer may share one.
 
@@ -82,19 +84,20 @@ class Lanes(Iterator[Batch]):
         shuffle: bool = True,
         epochs: int | None = None,
         cache: dict[str, Ids] | None = None,
+        part: int | None = None,
     ) -> None:
         if not documents:
             raise Problem("no documents to read: the split is empty")
         if rows < 1 or segment < 1:
             raise Problem(f"lanes need at least 1 row and 1 token a segment, got {rows} and {segment}")
         self.documents, self.tokenizer, self.rows, self.segment = documents, tokenizer, rows, segment
+        self.part = part
         self.seed, self.shuffle, self.epochs = seed, shuffle, epochs
         self._cache = {} if cache is None else cache
         self._items = [
-            _Item(index, part, parts)
-            for index, document in enumerate(documents)
-            for parts in [rows if document.stream else 1]
-            for part in range(parts)
+            _Item(index, at, parts)
+            for index, parts in enumerate(self._parts(document) for document in documents)
+            for at in range(parts)
         ]
         self._epoch, self._taken, self._unused = 0, 0, 0
         self._order = self._shuffled(0)
@@ -143,6 +146,12 @@ class Lanes(Iterator[Batch]):
         self._order = self._shuffled(self._epoch)
         self._lanes = [None if lane is None else self._open(*lane) for lane in position["lanes"]]
 
+    def _parts(self, document: Document) -> int:
+        """How many items a document is read as."""
+        if document.stream:
+            return self.rows
+        return 1 if self.part is None else max(1, -(-len(document.text) // self.part))
+
     def _reads(self) -> dict[str, Any]:
         return {
             "documents": len(self.documents),
@@ -152,6 +161,7 @@ class Lanes(Iterator[Batch]):
             "segment": self.segment,
             "seed": self.seed,
             "shuffle": self.shuffle,
+            "part": self.part,
         }
 
     def _shuffled(self, epoch: int) -> list[int]:

@@ -202,3 +202,13 @@ def test_documents_without_a_token_to_predict_are_a_problem(epochs: int | None) 
 def test_no_rows_or_no_segment_is_a_problem() -> None:
     with pytest.raises(Problem, match="at least 1 row"):
         lanes(rows=0)
+
+
+def test_parts_cut_a_long_document_into_equal_documents_of_their_own() -> None:
+    documents = [Document("long", "abcdefghij" * 10), Document("short", "xyz")]
+    lanes = Lanes(documents, Bytes(), rows=1, segment=7, seed=0, shuffle=False, epochs=1, part=40)
+    batches = list(lanes)
+    begun = [int(batch.offsets[0]) for batch in batches if batch.starts[0]]
+    assert begun == [0, 33, 66, 0]  # 100 characters in three parts, then the short document
+    read = [token for batch in batches for token in batch.targets[0].tolist() if token >= 0]
+    assert bytes(read[:100]).decode() == documents[0].text
