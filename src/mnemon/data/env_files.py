@@ -37,7 +37,8 @@ class File:
 def search_path() -> list[Path]:
     """The folders of the standard library and of the installed packages of the running interpreter."""
     paths = sysconfig.get_paths()
-    return list(dict.fromkeys(Path(paths[name]) for name in ("stdlib", "purelib", "platlib")))
+    roots = dict.fromkeys(Path(paths[name]) for name in ("stdlib", "purelib", "platlib"))
+    return [root for root in roots if root.is_dir()]
 
 
 def looks_generated(text: str) -> bool:

@@ -19,20 +19,21 @@ def load_jsonl(path: str, options: DataConfig) -> Corpus:
     by a hash of the documents' ids, which are `name:line` where none are given.
     """
     skipped: Counter[str] = Counter()
+    seen: Counter[str] = Counter()
     ready = ready_splits(Path(path), ".jsonl") if Path(path).is_dir() else {}
     if not ready:
         file = Path(path)
         name = unpacked_name(file).removesuffix(".jsonl")
-        return divided(name, _documents(file, options.strict, skipped), skipped, path)
+        return divided(name, _documents(file, options.strict, skipped, seen), skipped, path)
     splits: dict[str, list[Document]] = {"train": [], "valid": [], "test": []}
     for split, file in ready.items():
-        splits[split] = list(distinct(_documents(file, options.strict, skipped), skipped))
+        splits[split] = list(distinct(_documents(file, options.strict, skipped, seen), skipped))
     return corpus_of(Path(path).resolve().name, splits, skipped, path)
 
 
-def _documents(file: Path, strict: bool, skipped: Counter[str]) -> Iterator[Document]:
+def _documents(file: Path, strict: bool, skipped: Counter[str], seen: Counter[str]) -> Iterator[Document]:
+    """The documents of one file; an id seen before, in any file of the corpus, is told apart by `#2` and so on."""
     name = unpacked_name(file)
-    seen: Counter[str] = Counter()
     for number, line in enumerate(read_bytes(file).split(b"\n"), start=1):
         where = f"{file}: line {number}"
         text = decoded(line, where, strict, skipped) if line.strip() else None

@@ -18,8 +18,8 @@ STARTS = (START, "<s>", "<bos>", "<|begin_of_text|>", "<|startoftext|>", "[BOS]"
 SAMPLE = 8 * 2**20
 PIECE = 2**16
 PIECES = 64
-# A word begins at a lone space or line end between two other characters, so cutting there changes no token.
-CUT = re.compile(r"\S(?=[ \n]\S)")
+# No word of the byte-level pattern reaches from a character into white space behind it, so a cut there changes nothing.
+CUT = re.compile(r"\S(?=[ \n])")
 
 
 class Subwords(Tokenizer):

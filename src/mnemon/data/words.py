@@ -59,8 +59,13 @@ class Words(Tokenizer):
         return np.array(ids, np.int32)
 
     def decode(self, ids: Ids | list[int]) -> str:
-        lines = " ".join(self._words[int(i)] for i in ids).split(EOS)
-        return "\n".join(line.strip(" ") for line in lines)
+        lines: list[list[str]] = [[]]
+        for word in (self._words[int(i)] for i in ids):
+            if word == EOS:
+                lines.append([])
+            else:
+                lines[-1].append(word)
+        return "\n".join(" ".join(line) for line in lines)
 
     def spans(self, text: str) -> Spans:
         return np.array([match.span() for match in WORD.finditer(text)], np.int64).reshape(-1, 2)

@@ -56,6 +56,12 @@ def test_a_folder_with_splits_keeps_them(tmp_path: Path, suffix: str) -> None:
     assert [document.id for document in corpus.documents] == [row["id"] for row in ROWS]
 
 
+def test_the_same_id_in_two_splits_is_told_apart(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        write(tmp_path / f"{split}.jsonl", [{"id": "a", "text": f"text of {split}"}])
+    assert [document.id for document in load_corpus(str(tmp_path), DataConfig()).documents] == ["a", "a#2"]
+
+
 def test_two_files_for_one_split_are_a_problem(tmp_path: Path) -> None:
     write(tmp_path / "train.jsonl", list(ROWS))
     write(tmp_path / "train.jsonl.xz", list(ROWS))

@@ -40,3 +40,5 @@ def test_decoding_joins_words_by_one_space() -> None:
     tokenizer = Words.of(TRAINING)
     assert tokenizer.decode(tokenizer.encode("the   cat\n\tdog\n")) == "the cat\ndog\n"
     assert tokenizer.start is None
+    odd = Words.of([Document("a", "x<eos>y\n")])
+    assert odd.decode(odd.encode("x<eos>y\nx<eos>y")) == "x<eos>y\nx<eos>y"
