@@ -74,7 +74,7 @@ class Lanes(Iterator[Batch]):
     Deviation: a part of a stream starts where it was cut, in every epoch, not at a random offset.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what is read, how it is cut and in what order: three groups, used together only here
         self,
         documents: Sequence[Document],
         tokenizer: Tokenizer,
