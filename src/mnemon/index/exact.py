@@ -24,14 +24,16 @@ def exact_search(
     *lead, t, d = queries.shape
     m = keys.shape[-2]
     k = min(top_k, m)
-    flat_q = queries.detach().to(keys.dtype).reshape(-1, t, d)
-    flat_k = keys.reshape(-1, m, d)
-    mask = None if valid is None else valid.expand(*lead, valid.shape[-2], m).reshape(-1, valid.shape[-2], m)
-    scores = flat_q.new_empty(len(flat_q), t, k)
-    ids = torch.empty(len(flat_q), t, k, dtype=torch.long, device=keys.device)
+    n = math.prod(lead)
+    flat_q = queries.detach().to(keys.dtype).reshape(n, t, d)
+    flat_k = keys.reshape(n, m, d)
+    mask = None if valid is None else torch.atleast_2d(valid)
+    mask = None if mask is None else mask.expand(*lead, mask.shape[-2], m).reshape(n, mask.shape[-2], m)
+    scores = flat_q.new_empty(n, t, k)
+    ids = torch.empty(n, t, k, dtype=torch.long, device=keys.device)
     budget = TILE_BYTES.get(keys.device.type, TILE_BYTES["cpu"])
     step = max(1, budget // max(1, t * min(m, BLOCK) * keys.element_size()))
-    for start in range(0, len(flat_q) if k else 0, step):
+    for start in range(0, n if k else 0, step):
         tile = slice(start, start + step)
         scores[tile], ids[tile] = _search(flat_q[tile], flat_k[tile], k, None if mask is None else mask[tile])
     return scores.view(*lead, t, k), ids.view(*lead, t, k)
