@@ -34,7 +34,8 @@ class AttentionConfig(Config):
 
     `own_token`: whether a token sees itself. `dropout` acts on attention weights, persistent ones included. `gate`:
     start value of the logit b_h, g = sigmoid(b_h); `gate_over`: what it mixes the memory with, the context alone or
-    all other pools, persistent vectors included.
+    all other pools, persistent vectors included. `equal_start`: a layer with a kNN memory starts with W_k = W_q, so that
+    a search finds similar contexts from the first step on, where otherwise it would return anything.
     """
 
     qk_norm: bool = True
@@ -44,6 +45,7 @@ class AttentionConfig(Config):
     span: SpanConfig | None = None
     gate: float = 0.0
     gate_over: Literal["context", "all"] = "context"
+    equal_start: bool = False
 
 
 @dataclass(frozen=True)

@@ -106,6 +106,9 @@ class Transformer(nn.Module):
         for name, module in block.named_modules():
             if isinstance(module, nn.Linear):
                 _start(module, config.start, config.zero_out and name.endswith((".out", ".down")))
+        if config.attention.equal_start and "knn" in pools:
+            with torch.no_grad():
+                attention.k.weight.copy_(attention.q.weight)
         return block
 
     def init_state(self, rows: int, memory: int | None = None) -> MemoryState:

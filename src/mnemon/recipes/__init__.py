@@ -2,6 +2,7 @@ from collections.abc import Callable
 
 from mnemon.config import Problem, nearest
 from mnemon.recipes import papers, tiny
+from mnemon.recipes.count import Parameters, count_parameters
 from mnemon.recipes.transformer_xl_dai import transformer_xl_dai
 from mnemon.train import RunConfig
 
@@ -33,4 +34,4 @@ def recipe(name: str) -> RunConfig:
     return RECIPES[name]()
 
 
-__all__ = ["RECIPES", "recipe"]
+__all__ = ["RECIPES", "Parameters", "count_parameters", "recipe"]

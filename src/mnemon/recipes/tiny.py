@@ -9,28 +9,30 @@ from mnemon.train import RunConfig, TrainConfig
 
 
 def vanilla_tiny() -> RunConfig:
-    """`vanilla` with 4 layers of width 256 on segments of 128 byte-pair tokens.
+    """`vanilla` with 4 layers of width 128 on segments of 64 byte-pair tokens, of which every token sees the last 128.
 
     Deviation: squared ReLU; query-key scale 10 at the start; T5 table starts as a slope; output projections and the
     untied head start at zero; Muon for the projections, linear decay over the second half; no dropout; vocabulary of
-    1024. All of it for speed: the model must learn to look back within minutes.
+    1024; documents cut in parts for training, so that one long document does not fill a short training. All of it for
+    speed: the model must learn to look back within minutes.
     """
     model = ModelConfig(
-        dim=256,
+        dim=128,
         n_layers=4,
-        n_heads=4,
+        n_heads=2,
         head_dim=64,
-        segment=128,
+        segment=64,
         window=128,
         position=T5Config(slope=0.2),
         attention=AttentionConfig(scale=10.0),
-        feedforward=FeedForwardConfig(dim=1024, activation="relu2"),
+        feedforward=FeedForwardConfig(dim=512, activation="relu2"),
         head=HeadConfig(tied=False, start=0.0),
         zero_out=True,
     )
     train = TrainConfig(
         steps=1500,
-        lanes=8,
+        lanes=16,
+        part=40_000,
         lr=2e-3,
         muon_lr=0.02,
         warmup=40,
@@ -55,41 +57,42 @@ def transformer_xl_tiny() -> RunConfig:
 def memorizing_tiny() -> RunConfig:
     """`transformer_xl_tiny` whose third layer also reads a kNN memory of 8192 entries through a gate.
 
-    Deviation: as `vanilla_tiny`.
+    Deviation: as `vanilla_tiny`; the memory pairs each key with the next token's value, and queries and keys of its
+    layer start with equal projections: a search then finds similar contexts and what came after them at once.
     """
     base = transformer_xl_tiny()
-    pools = base.model.pools.replace(knn=KNNConfig(layers=(2,), size=8192, top_k=32))
-    return base.replace(recipe="memorizing-tiny", model__pools=pools)
+    pools = base.model.pools.replace(knn=KNNConfig(layers=(2,), size=8192, top_k=32, value="next"))
+    return base.replace(recipe="memorizing-tiny", model__pools=pools, model__attention__equal_start=True)
 
 
 def memorizing_all_attention_tiny() -> RunConfig:
-    """`memorizing_tiny` whose feed-forward layers are 1024 persistent vectors a head.
+    """`memorizing_tiny` whose feed-forward layers are 512 persistent vectors a head.
 
-    Deviation: as `vanilla_tiny`, but for the squared ReLU, which it has no place for.
+    Deviation: as `memorizing_tiny`, but for the squared ReLU, which it has no place for.
     """
     base = memorizing_tiny()
-    pools = base.model.pools.replace(persistent=PersistentConfig(n=1024))
+    pools = base.model.pools.replace(persistent=PersistentConfig(n=512))
     return base.replace(recipe="memorizing-all-attention-tiny", model__pools=pools, model__feedforward=None)
 
 
 def all_attention_tiny() -> RunConfig:
-    """`all_attention` with 4 layers of width 256, 1024 persistent vectors and spans up to 256.
+    """`all_attention` with 4 layers of width 128, 512 persistent vectors a head and spans up to 256.
 
-    Deviation: vocabulary of 1024 byte-pair tokens; no dropout; AdamW with linear decay.
+    Deviation: vocabulary of 1024 byte-pair tokens; no dropout; AdamW with linear decay; documents cut in parts.
     """
     model = ModelConfig(
-        dim=256,
+        dim=128,
         n_layers=4,
-        n_heads=4,
+        n_heads=2,
         head_dim=64,
-        segment=128,
+        segment=64,
         window=256,
         norm="layer",
         norm_place="post",
         position=LearnedConfig(span=256),
         shared_position=True,
         attention=AttentionConfig(qk_norm=False, scale=None, span=SpanConfig(limit=256, penalty=1e-7)),
-        pools=PoolsConfig(cache=CacheConfig(stores="hidden"), persistent=PersistentConfig(n=1024)),
+        pools=PoolsConfig(cache=CacheConfig(stores="hidden"), persistent=PersistentConfig(n=512)),
         head=HeadConfig(tied=False, bias=True),
         embedding=EmbeddingConfig(),
         start="uniform",

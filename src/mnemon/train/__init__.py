@@ -1,8 +1,9 @@
 from mnemon.train.config import RunConfig, TrainConfig
 from mnemon.train.fit import fit
 from mnemon.train.loop import resume, train
+from mnemon.train.metrics import read_records
 from mnemon.train.optimizers import OPTIMIZERS
-from mnemon.train.run import Run, load_run
+from mnemon.train.run import Run, load_run, read_config
 from mnemon.train.trainer import Record, Trainer
 
 __all__ = [
@@ -14,6 +15,8 @@ __all__ = [
     "Trainer",
     "fit",
     "load_run",
+    "read_config",
+    "read_records",
     "resume",
     "train",
 ]

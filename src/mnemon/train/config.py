@@ -14,6 +14,7 @@ class TrainConfig(Config):
     steps: int = Field(1000, ge=1, description="optimiser steps")
     lanes: int = Field(8, ge=1, description="documents read side by side, all micro-batches together")
     segment: int | None = Field(None, ge=1, description="tokens a lane and step (default: the model's)")
+    part: int | None = Field(None, ge=1, description="characters after which a document is cut in two (null: never)")
     accumulate: int = Field(1, ge=1, description="micro-batches a step; each always holds the same lanes")
     optimizer: str = Field("adamw", description="adamw, or muon for the projections inside blocks with adamw elsewhere")
     lr: float = Field(2e-3, gt=0, description="highest learning rate")

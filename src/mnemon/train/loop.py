@@ -108,7 +108,8 @@ class _Session:
 
     def __init__(self, out: Path, config: RunConfig, trainer: Trainer, corpus: Corpus, tokenizer: Tokenizer):
         self.out, self.config, self.trainer, self.corpus = out, config.train, trainer, corpus
-        self.lanes = Lanes(corpus.train, tokenizer, config.train.lanes, config.model.segment, config.train.seed)
+        train = config.train
+        self.lanes = Lanes(corpus.train, tokenizer, train.lanes, config.model.segment, train.seed, part=train.part)
         self.checkpoints = out / "checkpoints"
 
     def run(self, on_step: OnStep | None) -> None:

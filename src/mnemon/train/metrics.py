@@ -1,4 +1,5 @@
 import json
+import math
 import os
 from pathlib import Path
 from typing import Any, Self
@@ -44,7 +45,12 @@ class Metrics:
         self.close()
 
 
-def kept(lines: bytes, after: int) -> list[str]:
+def read_records(folder: Path | str) -> list[Record]:
+    """The metrics of a run folder, one record a step."""
+    return [json.loads(line) for line in kept((Path(folder) / "metrics.jsonl").read_bytes())]
+
+
+def kept(lines: bytes, after: float = math.inf) -> list[str]:
     """The whole lines of steps up to `after`."""
     found = []
     for line in lines.decode("utf-8", errors="replace").splitlines():

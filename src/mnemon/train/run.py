@@ -19,8 +19,9 @@ ADDED = ("gate", "span", "pools")
 
 @dataclass(frozen=True)
 class Run:
-    """A trained model with what it was made of and the tokenizer it reads with."""
+    """A trained model with what it was made of, the tokenizer it reads with and the folder it comes from."""
 
+    folder: Path
     config: RunConfig
     model: Transformer
     tokenizer: Tokenizer
@@ -37,7 +38,7 @@ def load_run(path: Path | str, device: str = "cpu") -> Run:
         )
     model = config.model.build()
     take_weights(model, path / "model.safetensors")
-    return Run(config, model.to(device).eval(), tokenizer)
+    return Run(path, config, model.to(device).eval(), tokenizer)
 
 
 def read_config(path: Path) -> RunConfig:

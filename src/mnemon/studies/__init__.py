@@ -1,0 +1,3 @@
+from mnemon.studies.demo import STEPS, demo
+
+__all__ = ["STEPS", "demo"]
