@@ -2,6 +2,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, Self
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from mnemon.config import Config, Problem
@@ -169,7 +170,7 @@ class KNNConfig(Config):
 
     layers: tuple[int, ...] = (8,)
     size: int = 8192
-    top_k: int = 32
+    top_k: int = Field(32, ge=1)
     merge: Literal["gated", "joint"] = "gated"
     value: Literal["own", "next"] = "own"
     index: Literal["exact"] = "exact"
