@@ -37,6 +37,15 @@ def parse(command: type[Command], words: list[str], prog: str) -> Command:
     return filled
 
 
+def first_word(words: list[str], command: type[Any], prog: str) -> tuple[str, list[str]]:
+    """The word that decides which flags there are, and the others; `prog` ends with its name in capitals."""
+    if words and not words[0].startswith("-"):
+        return words[0], words[1:]
+    if {"-h", "--help"} & set(words):
+        parse(command, ["--help"], prog)
+    raise Problem(f"{prog.rpartition(' ')[2]} is missing: {prog} [OPTIONS]")
+
+
 def with_sections(command: type[Command], config: Config) -> type[Command]:
     """`command` with a flag `--section.field VALUE` for each value in the sections of `config`."""
     # A section may share its name with a flag (`--data SOURCE`, `--data.tokenizer`), so fields are named apart.

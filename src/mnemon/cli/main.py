@@ -27,8 +27,8 @@ def main(arguments: list[str] | None = None) -> int:
         return int(stop.code or 0)
     except Problem as problem:
         return _failed(problem, 2)
-    except KeyboardInterrupt:
-        return _failed("interrupted", 130)
+    except KeyboardInterrupt as stop:
+        return _failed(str(stop) or "interrupted", 130)
     except BrokenPipeError:
         # The reader has left; nothing may be written when the interpreter flushes at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -48,8 +48,8 @@ def _dispatch(words: list[str]) -> None:
             print(_help())
         case [name, *rest] if name in COMMANDS:
             importlib.import_module(f"mnemon.cli.{name}").run(rest)
-        case [name, *_]:
-            raise Problem(f"{name!r}: unknown command{nearest(name, list(COMMANDS))}")
+        case _:
+            raise Problem(f"{words[0]!r}: unknown command{nearest(words[0], list(COMMANDS))}")
 
 
 def _help() -> str:

@@ -1,0 +1,84 @@
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from mnemon.cli import say
+from mnemon.cli.flags import changed, first_word, parse, with_sections
+from mnemon.cli.progress import Steps
+from mnemon.recipes import recipe
+from mnemon.train import read_config, resume, train
+
+PROG = "mnemon train"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """Train a recipe. With its name before --help: also its settings, one flag each."""
+
+    out: Path
+    """run folder to make"""
+    data: str | None = None
+    """python-env, or a folder, glob, JSON Lines file or byte stream"""
+    start_from: Path | None = None
+    """run whose weights and tokenizer to begin with"""
+    json: bool = False
+    """print one JSON value at the end"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Further:
+    steps: int | None = None
+    """train to this step (default: as in the run's config)"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resume:
+    """Continue a run from its newest checkpoint."""
+
+    resume: Path
+    """run folder to continue"""
+    train_section: Annotated[Further, tyro.conf.arg(name="train")] = Further()
+    json: bool = False
+    """print one JSON value at the end"""
+
+
+def run(words: list[str]) -> None:
+    if any(word.partition("=")[0] == "--resume" for word in words):
+        _resume(parse(Resume, words, PROG))
+        return
+    name, rest = first_word(words, Start, f"{PROG} RECIPE")
+    config = recipe(name)
+    command = parse(with_sections(Start, config), rest, f"{PROG} {name}")
+    config = changed(config, command, name)
+    if command.data is not None:
+        config = config.replace(data__source=command.data)
+    _show(partial(train, config, command.out, start_from=command.start_from), config.train.steps, command)
+
+
+def _resume(command: Resume) -> None:
+    steps = command.train_section.steps
+    total = read_config(command.resume).train.steps if steps is None else steps
+    _show(partial(resume, command.resume, steps=steps), total, command)
+
+
+def _show(job: Any, total: int, command: Start | Resume) -> None:
+    """Run the job under a progress bar and print where the run stands at its end."""
+    out = command.out if isinstance(command, Start) else command.resume
+    try:
+        with Steps(total) as steps:
+            job(on_step=steps)
+    except KeyboardInterrupt:
+        if not (out / "config.json").exists():
+            raise
+        raise KeyboardInterrupt(f"interrupted; continue with: {PROG} --resume {out}") from None
+    value = {"run": str(out), **steps.last}
+    say.result(value, command.json, lambda: f"{out}: {total} steps" + _ended(steps.last))
+
+
+def _ended(record: dict[str, float]) -> str:
+    if not record:
+        return ", nothing left to do"
+    return f", loss {record['loss']:.4f}, {record['tokens']:,} tokens in {record['seconds']:,.0f} s"
