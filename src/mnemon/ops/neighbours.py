@@ -48,10 +48,11 @@ class _NeighbourAttention(torch.autograd.Function):
         ctx.save_for_backward(a)
         ctx.read, ctx.shape = read, q.shape
         ctx.dtype = flat.dtype
-        ctx.mark_non_differentiable(a)
         ctx.set_materialize_grads(False)
         b, h, t, _d = q.shape
-        return o.to(q.dtype).view(q.shape), z.view(b, h, t), a.view(b, h, t, width)
+        weights = a.view(b, h, t, width)
+        ctx.mark_non_differentiable(weights)
+        return o.to(q.dtype).view(q.shape), z.view(b, h, t), weights
 
     @staticmethod
     @once_differentiable

@@ -1,0 +1,105 @@
+import pytest
+import torch
+
+from mnemon.model import AttentionConfig, Transformer
+from mnemon.pools import CacheConfig, KNNConfig, PersistentConfig, PoolsConfig
+from models import awake, read, small, text
+
+PERSISTENT = PersistentConfig(n=6)
+KINDS = {
+    "local": PoolsConfig(),
+    "cache": PoolsConfig(cache=CacheConfig()),
+    "hidden cache": PoolsConfig(cache=CacheConfig(stores="hidden")),
+    "persistent": PoolsConfig(cache=CacheConfig(), persistent=PERSISTENT),
+    "gated": PoolsConfig(cache=CacheConfig(), knn=KNNConfig(layers=(1,), size=9, top_k=3)),
+    "joint": PoolsConfig(cache=CacheConfig(), knn=KNNConfig(layers=(1,), size=19, top_k=3, merge="joint")),
+    "all": PoolsConfig(cache=CacheConfig(), persistent=PERSISTENT, knn=KNNConfig(layers=(1,), size=9, top_k=3)),
+    "all joint": PoolsConfig(
+        cache=CacheConfig(), persistent=PERSISTENT, knn=KNNConfig(layers=(1,), size=19, top_k=3, merge="joint")
+    ),
+}
+POOLS = ("local", "cache", "persistent", "knn")
+
+
+def marked(pools: PoolsConfig, gate_over: str = "context") -> Transformer:
+    """A model whose values of layer 1 are the unit vector of the pool that they come from.
+
+    With four channels a head, the merged output of a head is then the row of shares itself.
+    """
+    model = awake(small(pools=pools, attention=AttentionConfig(gate_over=gate_over)))
+    attention = model.blocks[1].attention
+    attention.v.weight.data.zero_()
+    if "persistent" in attention.pools:
+        attention.pools["persistent"].value.data.copy_(torch.eye(4)[2] / 6**0.5)
+    attention.out.weight.data.copy_(torch.eye(12))
+    return model
+
+
+@pytest.mark.parametrize("gate_over", ["context", "all"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_shares_are_the_weights_of_the_pools_in_the_output(
+    kind: str, gate_over: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = marked(KINDS[kind], gate_over)
+    attention = model.blocks[1].attention
+    state = model.init_state(2)
+    read(model, state, text(2, 12))
+    state.reset(torch.tensor([False, True]), memory=False)  # row 1: nothing recent, but a memory
+    if state.remembers:
+        state.states[1]["knn"].store.values.copy_(torch.eye(4)[3])
+    known = type(attention)._project
+
+    def project(layer: object, h: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        k, v = known(layer, h)
+        v = v + torch.eye(4)[0]
+        if layer is attention and kind == "hidden cache":  # hidden states of the cache, before those of the segment
+            v[:, :, :-3] = torch.eye(4)[1]
+        return k, v
+
+    monkeypatch.setattr(type(attention), "_project", project)
+    if kind not in ("local", "hidden cache"):
+        state.states[1]["cache"].v.copy_(torch.eye(4)[1])
+    found = []
+    attention.register_forward_hook(lambda _, __, out: found.append(out[0].unflatten(-1, (3, 4)).transpose(1, 2)))
+    tokens = text(2, 3, seed=1)
+    output, _ = model(tokens, state, inspect=True)
+    shares = output.traces[1].shares
+    for channel, pool in enumerate(POOLS):
+        torch.testing.assert_close(shares.get(pool, torch.zeros(2, 3, 3).double()), found[0][..., channel])
+    assert set(shares) - {"local", "cache"} == {pool for pool in POOLS[2:] if pool in attention.pools}
+
+
+def test_neighbours_are_told_with_positions_weights_and_validity() -> None:
+    model = awake(small(pools=KINDS["gated"]))
+    state = model.init_state(2)
+    read(model, state, text(2, 5))
+    state.reset(torch.tensor([True, False]))
+    output, _ = model(text(2, 3, seed=1), state, inspect=True)
+    assert output.traces[0].neighbours is None
+    found = output.traces[1].neighbours
+    assert found is not None
+    assert found.ids.shape == (2, 3, 3, 3)
+    assert not bool(found.valid[0].any())
+    assert bool((found.positions[0] == -1).all())
+    assert bool(found.valid[1].all())
+    assert bool(((found.positions[1] >= 0) & (found.positions[1] < 5)).all())
+    torch.testing.assert_close(found.weights.sum(-1)[1], torch.ones(3, 3).double())
+    assert not bool(found.weights[0].any())
+
+
+def test_the_gate_is_told_as_a_share() -> None:
+    model = awake(small(pools=KINDS["gated"]))
+    output, _ = model(text(2, 3), model.init_state(2), inspect=True)
+    assert output.traces[0].gate is None
+    torch.testing.assert_close(output.traces[1].gate, model.blocks[1].attention.gate.sigmoid())
+
+
+def test_a_trace_carries_no_gradient() -> None:
+    model = awake(small(pools=KINDS["all"]))
+    state = model.init_state(2)
+    read(model, state, text(2, 5))
+    output, _ = model(text(2, 3), state, inspect=True)
+    for trace in output.traces:
+        assert not any(share.requires_grad for share in trace.shares.values())
+        assert trace.gate is None or not trace.gate.requires_grad
+        assert trace.neighbours is None or not trace.neighbours.weights.requires_grad
