@@ -11,7 +11,15 @@ from mnemon.train.config import RunConfig
 from mnemon.train.interrupt import Interrupt
 from mnemon.train.metrics import Metrics
 from mnemon.train.randomness import random_state, seeded, set_random_state
-from mnemon.train.run import ADDED, pick_device, read_config, take_weights, write_config, write_weights
+from mnemon.train.run import (
+    ADDED,
+    pick_device,
+    read_config,
+    remove_torn,
+    take_weights,
+    write_config,
+    write_weights,
+)
 from mnemon.train.trainer import Diverged, Record, Trainer
 
 OnStep = Callable[[Record], None]
@@ -75,6 +83,7 @@ def resume(
         model = config.model.build(config.train.seed).to(device)
         session = _Session(out, config, Trainer(model, config.train), corpus, tokenizer)
         session.load(checkpoint.tensors, checkpoint.values, str(checkpoint.path))
+        remove_torn(out)
         write_config(out, config)
         session.run(on_step)
     return out
@@ -146,8 +155,12 @@ class _Session:
         saved = values["data"]
         if saved["fingerprint"] != self.corpus.fingerprint:
             raise Problem(f"{where}: made from other texts than {self.corpus.name} holds now; restore them to continue")
-        self.lanes.seek(saved["position"])
-        self.trainer.load(tensors, values)
+        try:
+            self.lanes.seek(saved["position"])
+            self.trainer.load(tensors, values)
+        except (KeyError, RuntimeError, ValueError) as error:
+            first = str(error).splitlines()[0]
+            raise Problem(f"{where}: made by another kind of run than the config describes ({first})") from None
         set_random_state(tensors["random"], values["random"], self.trainer.device)
 
     def _advance(self) -> Record:

@@ -1,10 +1,9 @@
 import json
-import math
 import os
 from pathlib import Path
 from typing import Any, Self
 
-from mnemon.config import write_text
+from mnemon.config import Problem, write_text
 from mnemon.train.tensorboard import events
 from mnemon.train.trainer import Record
 
@@ -46,18 +45,22 @@ class Metrics:
 
 
 def read_records(folder: Path | str) -> list[Record]:
-    """The metrics of a run folder, one record a step."""
-    return [json.loads(line) for line in kept((Path(folder) / "metrics.jsonl").read_bytes())]
+    """The metrics of a run folder, one record a step; a torn last line is left out."""
+    path = Path(folder) / "metrics.jsonl"
+    if not path.is_file():
+        raise Problem(f"{path}: no such file; is this a run folder?")
+    return [json.loads(line) for line in kept(path.read_bytes())]
 
 
-def kept(lines: bytes, after: float = math.inf) -> list[str]:
-    """The whole lines of steps up to `after`."""
+def kept(lines: bytes, after: int | None = None) -> list[str]:
+    """The whole lines of steps up to `after` (None: of all steps)."""
     found = []
     for line in lines.decode("utf-8", errors="replace").splitlines():
         try:
             record: Any = json.loads(line)
         except json.JSONDecodeError:
             continue
-        if isinstance(record, dict) and isinstance(record.get("step"), int) and record["step"] <= after:
+        step = record.get("step") if isinstance(record, dict) else None
+        if isinstance(step, int) and (after is None or step <= after):
             found.append(line + "\n")
     return found

@@ -13,6 +13,7 @@ from mnemon.train.checkpoint import read_tensors, write_tensors
 from mnemon.train.config import RunConfig
 
 FORMAT, VERSION = "mnemon-run", 1
+FILES = ("config.json", "tokenizer.json", "model.safetensors", "metrics.jsonl")
 # Parts of a layer that another run may lack: they keep their start values when its weights are taken over.
 ADDED = ("gate", "span", "pools")
 
@@ -83,6 +84,13 @@ def take_weights(model: nn.Module, path: Path, added: tuple[str, ...] = ()) -> N
         if tensor.shape != own[name].shape:
             raise Problem(f"{path}: {name!r} is {list(tensor.shape)} there and {list(own[name].shape)} in this model")
     model.load_state_dict(found, strict=False)
+
+
+def remove_torn(path: Path) -> None:
+    """Remove what a killed process was writing to a run folder."""
+    for name in FILES:
+        for torn in path.glob(f".{name}.*"):
+            torn.unlink()
 
 
 def pick_device(name: str) -> torch.device:

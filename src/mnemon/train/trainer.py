@@ -15,7 +15,7 @@ from mnemon.train.flat import flatten, unflatten
 from mnemon.train.optimizers import make_optimizers
 from mnemon.train.schedule import factor
 
-Record = dict[str, float]
+Record = dict[str, Any]  # numbers by name
 
 
 class Diverged(Problem):
@@ -107,10 +107,13 @@ class Trainer:
 
     def values(self) -> dict[str, Any]:
         """The numbers that belong to `tensors`, as JSON."""
-        return {"step": self.step, "tokens": self.tokens, "seconds": self.seconds}
+        optimizer = self.config.optimizer
+        return {"step": self.step, "tokens": self.tokens, "seconds": self.seconds, "optimizer": optimizer}
 
     def load(self, tensors: Mapping[str, Mapping[str, Tensor]], values: Mapping[str, Any]) -> None:
         """Continue where another trainer of the same config stood when it gave `tensors` and `values`."""
+        if values["optimizer"] != self.config.optimizer:
+            raise ValueError(f"saved with optimizer {values['optimizer']!r}, not {self.config.optimizer!r}")
         self.model.load_state_dict(tensors["model"])
         unflatten(self.optimizers, dict(self.model.named_parameters()), tensors["optimizer"])
         for i, state in enumerate(self.states):
