@@ -1,21 +1,22 @@
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mnemon.config import Problem, write_json
-from mnemon.data import Corpus, Document, Tokenizer, load_corpus, make_tokenizer
-from mnemon.evaluate import Evaluation, Scored, evaluate
+from mnemon.data import Corpus, Document, load_corpus, load_tokenizer, make_tokenizer
+from mnemon.evaluate import Result, Scored, evaluate
 from mnemon.recipes import recipe
 from mnemon.recipes.count import count_parameters
 from mnemon.report import FORMAT, check_extra, write_page
 from mnemon.studies.compare import between, compare, mean_over_seeds
 from mnemon.studies.helped import helped
 from mnemon.studies.machine import machine
-from mnemon.train import Run, RunConfig, load_run, read_records, train
+from mnemon.studies.workers import Progress, run_all
+from mnemon.train import Run, RunConfig, load_run, read_records, resume, train
 
 MEMORIZING, BASELINE = "memorizing-tiny", "transformer-xl-tiny"
 SIZES = (0, 512, 2048, 8192)
@@ -25,8 +26,7 @@ STEPS = {1: 40, 5: 300, 15: 1000, 30: 2500, 60: 6000}
 DOCUMENTS = 24  # unseen documents evaluated
 TOKENS = 12_288  # of each at most
 LEAST_CHARACTERS = 40_000  # of a document worth evaluating: the largest memory must fill
-
-Progress = Callable[[str, int, int, str], None]
+OWN = ("tokenizer.json", "report.html")  # what a folder without results may hold, beside runs
 
 DOES_NOT_SHOW = (
     "That memory helps at other sizes, on other text or after longer training: this is one tiny model on Python code, "
@@ -40,106 +40,136 @@ DOES_NOT_SHOW = (
 )
 
 
-@dataclass
-class _Study:
-    """One demonstration on its way: where it writes, what it reads, and how long each phase took."""
-
-    out: Path
-    steps: int
-    corpus: Corpus
-    tokenizer: Tokenizer
-    progress: Progress
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    def documents(self) -> list[Document]:
-        """Unseen documents long enough to fill the memory, chosen by a hash of nothing but their order."""
-        long = [document for document in self.corpus.test if len(document.text) >= LEAST_CHARACTERS]
-        if not long:
-            raise Problem(
-                f"corpus {self.corpus.name}: no test document of {LEAST_CHARACTERS} characters to evaluate on"
-            )
-        return long[:DOCUMENTS]
-
-    def timed(self, phase: str, begun: float) -> None:
-        self.seconds[phase] = self.seconds.get(phase, 0.0) + time.perf_counter() - begun
-
-    def train(self, name: str, seed: int) -> Run:
-        """A run of one recipe and seed; one that is already complete is not trained again."""
-        begun, config, folder = time.perf_counter(), self.config(name, seed), self.out / f"{name}-seed{seed}"
-
-        def note(record: dict[str, float]) -> None:
-            said = f"loss {record['loss']:.3f}, {record['tokens_per_second']:,.0f} tokens/s"
-            self.progress(f"training {name}, seed {seed}", int(record["step"]), self.steps, said)
-
-        train(config, folder, self.corpus, self.tokenizer, note)
-        self.timed(f"train {name}", begun)
-        return load_run(folder)
-
-    def config(self, name: str, seed: int) -> RunConfig:
-        base = recipe(name)
-        return base.replace(train__steps=self.steps, train__seed=seed, train__checkpoint_every=max(self.steps, 1))
-
-    def read(self, run: Run, documents: Sequence[Document], sizes: Sequence[int], source: str = "own") -> Evaluation:
-        """The losses of a model on the unseen documents."""
-        begun, name = time.perf_counter(), run.config.recipe
-        found = evaluate(
-            run.model,
-            documents,
-            run.tokenizer,
-            sizes,
-            rows=DOCUMENTS,
-            precision=run.config.train.precision,
-            max_tokens=TOKENS,
-            memory_source="other" if source == "other" else "own",
-            on_progress=lambda done, total: self.progress(f"evaluating {name}, {source} memory", done, total, "tokens"),
-        )
-        self.timed(f"evaluate {name}", begun)
-        return found
-
-
 def demo(out: Path, minutes: int = 15, seeds: Sequence[int] = (0,), progress: Progress | None = None) -> Path:
     """Train a Transformer-XL and a Memorizing Transformer of equal size on Python code and compare them on unseen code.
 
-    Both see the same tokens in the same order; `results.json` and `report.html` are written to the folder `out`, or
-    beside it (`out-2`, ...) if it is taken. `minutes` picks the number of steps from a table.
+    Both see the same tokens in the same order; `results.json` and `report.html` are written to the folder `out`. One
+    that already holds results is left alone and `out-2`, ... taken instead; one without is continued. `minutes` picks
+    the number of steps from a table.
     """
     check_extra()
-    steps = _steps(minutes)
+    steps, folder = _steps(minutes), _folder(Path(out))
     show = progress or (lambda phase, done, total, said: None)
-    folder = _free(out)
-    show("reading the corpus", 0, 1, "")
     begun = time.perf_counter()
+    show("reading the corpus", 0, 2, "")
     data = recipe(MEMORIZING).data
     corpus = load_corpus(data.source, data)
-    show("training the tokenizer", 0, 1, "")
-    study = _Study(folder, steps, corpus, make_tokenizer(data, corpus.train), show)
-    study.timed("corpus and tokenizer", begun)
-    documents = study.documents()
-    runs = {name: [study.train(name, seed) for seed in seeds] for name in (BASELINE, MEMORIZING)}
-    own = {name: [study.read(run, documents, _sizes(name)) for run in found] for name, found in runs.items()}
-    other = [study.read(run, documents, (LARGEST,), "other") for run in runs[MEMORIZING]]
-    first = own[MEMORIZING][0].memory
+    documents = _documents(corpus)
+    show("training the tokenizer", 1, 2, "")
+    make_tokenizer(data, corpus.train).save(folder / "tokenizer.json")
+    show("training the tokenizer", 2, 2, "")
+    seconds = {"corpus and tokenizer": time.perf_counter() - begun}
+
+    begun = time.perf_counter()
+    wanted = [(name, seed) for name in (MEMORIZING, BASELINE) for seed in seeds]
+    configs = [_config(name, steps, seed) for name, seed in wanted]
+    run_all([partial(_train, config, folder) for config in configs], show)
+    runs = {name: [load_run(_run_folder(folder, name, seed)) for seed in seeds] for name in (MEMORIZING, BASELINE)}
+    seconds["training"] = time.perf_counter() - begun
+
+    begun = time.perf_counter()
+    own, other = _readings(runs, show)
+    seconds["evaluation"] = time.perf_counter() - begun
+
+    first = own[MEMORIZING][0]
+    begun = time.perf_counter()
+    examples = helped(runs[MEMORIZING][0], documents, first[0].documents, first[LARGEST].documents, LARGEST)
+    seconds["examples"] = time.perf_counter() - begun
+    model = runs[MEMORIZING][0].config.model
     results = {
         "format": FORMAT,
         "models": {name: _model(runs[name], own[name], seeds) for name in (MEMORIZING, BASELINE)},
-        "comparisons": _comparisons(own, other, runs[MEMORIZING][0].config.model.window),
-        "helped": helped(runs[MEMORIZING][0], documents, first[0].documents, first[LARGEST].documents, LARGEST),
-        "corpus": _corpus(corpus, documents, study.tokenizer),
+        "comparisons": _comparisons(own, other, model.window),
+        "helped": examples,
+        "corpus": _corpus(corpus, documents, model.vocab_size),
         "environment": machine(),
         "settings": runs[MEMORIZING][0].config.model_dump(mode="json"),
-        "seconds": {phase: round(value, 1) for phase, value in study.seconds.items()},
+        "seconds": {phase: round(value, 1) for phase, value in seconds.items()},
         "method": [
             "Both models are trained from scratch with the same seeds on the same tokens in the same order; "
             f"{steps} steps, picked from a table by the minutes asked for ({minutes}).",
             f"Evaluated on the first {TOKENS:,} tokens of {len(documents)} documents of packages that no training "
             "document comes from; intervals are 95 % paired bootstrap intervals over these documents.",
         ],
-        "does_not_show": [text.format(window=runs[MEMORIZING][0].config.model.window) for text in DOES_NOT_SHOW],
+        "does_not_show": [text.format(window=model.window) for text in DOES_NOT_SHOW],
         "command": "make demo" if tuple(seeds) == (0,) else f"mnemon demo --seeds {' '.join(map(str, seeds))}",
     }
-    write_json(folder / "results.json", results)
     write_page(results, folder / "report.html")
+    write_json(folder / "results.json", results)  # last: a folder with results is complete
     return folder
+
+
+def _config(name: str, steps: int, seed: int) -> RunConfig:
+    base = recipe(name)
+    return base.replace(train__steps=steps, train__seed=seed, train__checkpoint_every=250, train__threads=1)
+
+
+def _run_folder(folder: Path, name: str, seed: int) -> Path:
+    return folder / f"{name}-seed{seed}"
+
+
+def _train(config: RunConfig, folder: Path, progress: Progress) -> None:
+    """Train one run of the demonstration, or continue it where an earlier call left it."""
+    out = _run_folder(folder, config.recipe, config.train.seed)
+
+    def note(record: dict[str, float]) -> None:
+        said = f"loss {record['loss']:.3f}, {record['tokens_per_second']:,.0f} tokens/s"
+        progress(f"training {config.recipe}, seed {config.train.seed}", int(record["step"]), config.train.steps, said)
+
+    if (out / "config.json").exists():
+        resume(out, on_step=note, steps=config.train.steps)
+    else:
+        train(config, out, tokenizer=load_tokenizer(folder / "tokenizer.json"), on_step=note)
+
+
+def _evaluate(folder: Path, size: int, source: str, progress: Progress) -> Result:
+    """The losses of one run on the unseen documents, with one memory size."""
+    run = load_run(folder)
+    data = run.config.data
+    whose = "another document's memory" if source == "other" else "memory"
+
+    def note(done: int, total: int) -> None:
+        progress(f"evaluating {folder.name}, {whose} {size}", done, total, "tokens")
+
+    found = evaluate(
+        run.model,
+        _documents(load_corpus(data.source, data)),
+        run.tokenizer,
+        (size,),
+        rows=DOCUMENTS,
+        precision=run.config.train.precision,
+        max_tokens=TOKENS,
+        memory_source="other" if source == "other" else "own",
+        on_progress=note,
+    )
+    return found.memory[size]
+
+
+def _readings(
+    runs: dict[str, list[Run]], progress: Progress
+) -> tuple[dict[str, list[dict[int, Result]]], list[Result]]:
+    """Every run's results by memory size, and those of the memorizing runs with another document's memory."""
+    memorizing = [run.folder for run in runs[MEMORIZING]]
+    asked = [(folder, LARGEST, "other") for folder in memorizing]
+    asked += [(folder, size, "own") for folder in memorizing for size in sorted(SIZES, reverse=True)]
+    asked += [(run.folder, 0, "own") for run in runs[BASELINE]]
+    found = run_all([partial(_evaluate, *each) for each in asked], progress)
+    results = dict(zip(asked, found, strict=True))
+    own = {
+        name: [
+            {size: results[run.folder, size, "own"] for size in (SIZES if name == MEMORIZING else (0,))} for run in each
+        ]
+        for name, each in runs.items()
+    }
+    return own, [results[folder, LARGEST, "other"] for folder in memorizing]
+
+
+def _documents(corpus: Corpus) -> list[Document]:
+    """Unseen documents that are long enough to fill the memory."""
+    long = [document for document in corpus.test if len(document.text) >= LEAST_CHARACTERS]
+    if not long:
+        raise Problem(f"corpus {corpus.name}: no test document of {LEAST_CHARACTERS} characters to evaluate on")
+    return long[:DOCUMENTS]
 
 
 def _steps(minutes: int) -> int:
@@ -150,23 +180,22 @@ def _steps(minutes: int) -> int:
     return STEPS[max(fitting)]
 
 
-def _free(out: Path) -> Path:
-    """`out`, or the first of `out-2`, `out-3`, ... that is not taken."""
+def _folder(out: Path) -> Path:
+    """`out`, or the first of `out-2`, `out-3`, ... that holds no results yet."""
     folder, number = out, 1
-    while folder.exists() and any(folder.iterdir()):
+    while (folder / "results.json").exists():
         number += 1
         folder = out.with_name(f"{out.name}-{number}")
+    strange = [each.name for each in folder.glob("*") if each.name not in OWN and "-seed" not in each.name]
+    if strange:
+        raise Problem(f"{folder}: holds {strange[0]!r}, which is not part of a demonstration; choose another folder")
     return folder
 
 
-def _sizes(name: str) -> tuple[int, ...]:
-    return SIZES if name == MEMORIZING else (0,)
-
-
-def _model(runs: Sequence[Run], found: Sequence[Evaluation], seeds: Sequence[int]) -> dict[str, Any]:
+def _model(runs: Sequence[Run], found: Sequence[dict[int, Result]], seeds: Sequence[int]) -> dict[str, Any]:
     """What the results say of one model."""
-    sizes = [str(size) for size in found[0].memory]
-    values = [evaluation.as_json()["memory"] for evaluation in found]
+    sizes = [str(size) for size in found[0]]
+    values = [{str(size): result.metrics for size, result in each.items()} for each in found]
     attention = [block.attention for block in runs[0].model.blocks]
     gates = {
         str(layer): each.gate.detach().sigmoid().tolist()
@@ -201,11 +230,11 @@ def _mean_bins(bins: Sequence[Sequence[dict[str, Any]]]) -> list[dict[str, Any]]
 
 
 def _comparisons(own: dict[str, list[Evaluation]], other: Sequence[Evaluation], window: int) -> list[dict[str, Any]]:
-    def reading(evaluations: Sequence[Evaluation], size: int) -> list[Scored]:
-        return mean_over_seeds([each.memory[size].documents for each in evaluations])
+    def reading(name: str, size: int) -> list[Scored]:
+        return mean_over_seeds([each[size].documents for each in own[name]])
 
-    full, none = reading(own[MEMORIZING], LARGEST), reading(own[MEMORIZING], 0)
-    baseline, stranger = reading(own[BASELINE], 0), reading(other, LARGEST)
+    full, none, baseline = reading(MEMORIZING, LARGEST), reading(MEMORIZING, 0), reading(BASELINE, 0)
+    stranger = mean_over_seeds([each.documents for each in other])
     text = f"{MEMORIZING} with a memory of {LARGEST} entries has a lower loss than "
     return [
         compare("memory against none", text + "the same model without its memory.", full, none),
@@ -231,7 +260,7 @@ def _comparisons(own: dict[str, list[Evaluation]], other: Sequence[Evaluation], 
     ]
 
 
-def _corpus(corpus: Corpus, documents: Sequence[Document], tokenizer: Tokenizer) -> dict[str, Any]:
+def _corpus(corpus: Corpus, documents: Sequence[Document], vocab_size: int) -> dict[str, Any]:
     splits = {name: corpus.split(name) for name in ("train", "valid", "test")}
     return {
         "name": corpus.name,
@@ -239,6 +268,6 @@ def _corpus(corpus: Corpus, documents: Sequence[Document], tokenizer: Tokenizer)
         "documents": {name: len(found) for name, found in splits.items()},
         "bytes": {name: sum(len(each.text.encode()) for each in found) for name, found in splits.items()},
         "skipped": corpus.skipped,
-        "tokenizer": f"byte-level BPE, {tokenizer.vocab_size} tokens, trained on the training documents",
+        "tokenizer": f"byte-level BPE, {vocab_size} tokens, trained on the training documents",
         "evaluated": ", ".join(document.id for document in documents),
     }
