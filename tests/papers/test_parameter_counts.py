@@ -1,0 +1,52 @@
+"""Parameters of the published sizes: our own sums, and the papers' rounded figures."""
+
+from itertools import pairwise
+
+import pytest
+
+from mnemon.recipes import count_parameters, recipe
+
+
+def all_attention(layers: int, n: int, vocabulary: int) -> int:
+    """L (4 d^2 + 2 N d + 2 d + H) + d_h S + V (2 d + 1), with d = 512, H = 8, d_h = 64, S = 8192."""
+    d = 512
+    return layers * (4 * d * d + 2 * n * d + 2 * d + 8) + 64 * 8192 + vocabulary * (2 * d + 1)
+
+
+def wikitext() -> int:
+    """Four clusters of width 512, 128, 32 and 8, each projected to 512; a bias a word; three cluster rows with bias."""
+    d, cuts = 512, (0, 20_000, 40_000, 200_000, 267_735)
+    widths = [d // 4**i for i in range(4)]
+    words = sum((last - first) * width for (first, last), width in zip(pairwise(cuts), widths, strict=True))
+    layers = 36 * (4 * d * d + 2 * 2048 * d + 2 * d + 8)
+    return layers + 64 * 2048 + words + d * sum(widths) + cuts[-1] + 3 * (d + 1)
+
+
+def memorizing() -> int:
+    """12 (4 d H d_h + 2 d F + 2 d + 33 H) + H + d + V d, with d = 1024, H = 8, d_h = 128, F = 4096, V = 32,128."""
+    d = 1024
+    return 12 * (4 * d * d + 2 * d * 4096 + 2 * d + 8 * 32 + 8) + 8 + d + 32_128 * d
+
+
+SIZES = [
+    ("all-attention-enwik8-small", 38_501_725, all_attention(18, 1024, 205), "38.50M"),
+    ("all-attention-enwik8-large", 114_017_773, all_attention(36, 2048, 205), "114.02M"),
+    ("all-attention-text8-small", 38_320_300, all_attention(18, 1024, 28), "38.32M"),
+    ("all-attention-text8-large", 113_836_348, all_attention(36, 2048, 28), "113.84M"),
+    ("all-attention-wikitext103", 132_493_746, wikitext(), "132.49M"),
+    ("memorizing-200m", 183_922_792, memorizing(), "183.92M"),
+]
+
+
+@pytest.mark.parametrize(("name", "exact", "formula", "rounded"), SIZES, ids=[size[0] for size in SIZES])
+def test_a_published_size_has_exactly_its_parameters(name: str, exact: int, formula: int, rounded: str) -> None:
+    found = count_parameters(recipe(name).model)
+    assert found.total == formula == exact
+    assert f"{found.total / 1e6:.2f}M" == rounded
+    assert sum(found.parts.values()) == found.total
+
+
+def test_persistent_vectors_take_the_place_of_a_feedforward_layer_of_equal_size() -> None:
+    memorizing, both = (count_parameters(recipe(name).model) for name in ("memorizing", "memorizing-all-attention"))
+    assert both.parts["persistent vectors"] == memorizing.parts["feed-forward"]
+    assert "feed-forward" not in both.parts
