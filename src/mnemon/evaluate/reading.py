@@ -12,6 +12,7 @@ from mnemon.data import Batch, Document, Lanes, Tokenizer
 from mnemon.evaluate.scored import Scored, token_bytes
 from mnemon.model import MemoryState, Precision, computing
 
+Nats = Float32[np.ndarray, "_"]  # of the tokens of one document, each of its own length
 Count = Callable[[int], None]
 
 
@@ -47,7 +48,7 @@ class Reader:
     precision: Precision
     count: Count
 
-    def own(self, texts: Sequence[Text], memory: int) -> list[Float32[np.ndarray, " n"]]:
+    def own(self, texts: Sequence[Text], memory: int) -> list[Nats]:
         """Nats of each token (NaN where none was predicted), with the memory that the text itself fills."""
         # Longest first: lanes then end at about the same time, and neighbours are of similar length.
         order = sorted(range(len(texts)), key=lambda i: -len(texts[i].ids))
@@ -59,7 +60,7 @@ class Reader:
             self._note(batch, losses, [texts[i] for i in order], [nats[i] for i in order])
         return nats
 
-    def other(self, texts: Sequence[Text], memory: int) -> list[Float32[np.ndarray, " n"]]:
+    def other(self, texts: Sequence[Text], memory: int) -> list[Nats]:
         """The same with the memory that another text of similar length filled before, and that nothing is added to."""
         if len(texts) < 2:
             raise Problem("the memory of another document needs at least two documents")
@@ -92,22 +93,19 @@ class Reader:
         state: MemoryState = model.init_state(rows, memory)
         return state
 
-    @torch.no_grad()
     def _read(self, lanes: Lanes, state: MemoryState, remember: bool) -> Iterator[tuple[Batch, Tensor]]:
         """Each batch with its losses; with `remember` off the memory is read, and never emptied or written."""
         model: Any = self.model
         device = next(self.model.parameters()).device
         for batch in lanes:
             state.reset(batch.starts, memory=remember)
-            with computing(device, self.precision):
+            with torch.no_grad(), computing(device, self.precision):
                 output, update = model(batch.tokens.to(device), state, batch.lengths)
                 losses = model.head.nll(output.hidden, batch.targets.to(device))
             state.commit(update, batch.ends, memory=remember)
             yield batch, losses.float().cpu()
 
-    def _note(
-        self, batch: Batch, losses: Tensor, texts: Sequence[Text], nats: Sequence[Float32[np.ndarray, " n"]]
-    ) -> None:
+    def _note(self, batch: Batch, losses: Tensor, texts: Sequence[Text], nats: Sequence[Nats]) -> None:
         """Put the losses of a batch where their tokens stand."""
         shift = 0 if self.tokenizer.start is not None else 1  # input i predicts token i + 1 where there is no start id
         for row, length in enumerate(batch.lengths.tolist()):
@@ -122,7 +120,7 @@ class Reader:
         self.count(int(batch.lengths.sum()))
 
 
-def scored(text: Text, nats: Float32[np.ndarray, " n"]) -> Scored:
+def scored(text: Text, nats: Nats) -> Scored:
     """What was predicted of a text."""
     positions = np.flatnonzero(~np.isnan(nats))
     return Scored(text.document.id, positions, nats[positions], text.bytes[positions])
