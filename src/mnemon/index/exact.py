@@ -27,7 +27,7 @@ def exact_search(
     n = math.prod(lead)
     flat_q = queries.detach().to(keys.dtype).reshape(n, t, d)
     flat_k = keys.reshape(n, m, d)
-    mask = None if valid is None else torch.atleast_2d(valid)
+    mask = valid[None] if valid is not None and valid.ndim == 1 else valid
     mask = None if mask is None else mask.expand(*lead, mask.shape[-2], m).reshape(n, mask.shape[-2], m)
     scores = flat_q.new_empty(n, t, k)
     ids = torch.empty(n, t, k, dtype=torch.long, device=keys.device)

@@ -34,8 +34,8 @@ class AttentionConfig(Config):
 
     `own_token`: whether a token sees itself. `dropout` acts on attention weights, persistent ones included. `gate`:
     start value of the logit b_h, g = sigmoid(b_h); `gate_over`: what it mixes the memory with, the context alone or
-    all other pools, persistent vectors included. `equal_start`: a layer with a kNN memory starts with W_k = W_q, so that
-    a search finds similar contexts from the first step on, where otherwise it would return anything.
+    all other pools, persistent vectors included. `equal_start`: a layer with a kNN memory starts with W_k = W_q, so
+    that a search finds similar contexts from the first step on, where otherwise it would return anything.
     """
 
     qk_norm: bool = True
@@ -52,9 +52,12 @@ class AttentionConfig(Config):
 class Call:
     """How one forward is made: `searches` keeps neighbour ids, so that a recomputed layer never searches again."""
 
-    searches: dict[int, Neighbours | None] = field(default_factory=dict)
+    searches: dict[tuple[int, str], Neighbours | None] = field(default_factory=dict)
     lengths: Int[Tensor, " b"] | None = None
     inspect: bool = False
+
+
+RECENT = ("local", "cache")  # the pools whose keys have a position: together they are the context
 
 
 def unit(x: Float[Tensor, "*b d"]) -> Float[Tensor, "*b d"]:
@@ -95,12 +98,17 @@ class Attention(nn.Module):
         self.scale = nn.Parameter(torch.full((n_heads,), start)) if config.qk_norm else start
         self.position = position
         self.pools = nn.ModuleDict(pools)
-        gating = any(pool.merge == "gated" for pool in pools.values())
-        self.gate = nn.Parameter(torch.full((n_heads,), config.gate)) if gating else None
+        gated = [name for name, pool in pools.items() if pool.merge == "gated"]
+        if len(gated) > 1:
+            raise ValueError(f"one gate mixes one pool with the others, got {' and '.join(gated)}")
+        self.gated = gated[0] if gated else None
+        self.gate = nn.Parameter(torch.full((n_heads,), config.gate)) if gated else None
+        self.others = [name for name in pools if name not in RECENT]
+        self.merges = any(pools[name].merge == "joint" for name in self.others)
 
     def init_state(self, rows: int, memory: int | None = None) -> MemoryState:
         """A state for this layer alone, for a loop of your own."""
-        return MemoryState([self._pools()], rows, self.segment, memory)
+        return MemoryState([self.named_pools()], rows, self.segment, memory)
 
     def forward(
         self, x: Float[Tensor, "b t e"], view: LayerView, call: Call | None = None, position: Position | None = None
@@ -114,7 +122,7 @@ class Attention(nn.Module):
         assert scheme is not None, "this layer shares its positions with others and was given none"
         q = self._heads(self.q(x))
         fresh = Fresh(x, view.position, lengths=call.lengths)
-        reads = {name: self._read(name, pool, view, q, fresh, call) for name, pool in self._pools().items()}
+        reads = {name: self._read(name, pool, view, q, fresh, call) for name, pool in self.named_pools().items()}
         local, cache = reads["local"], reads.get("cache")
         assert isinstance(local, Hidden)
         assert not isinstance(cache, Neighbours)
@@ -125,22 +133,23 @@ class Attention(nn.Module):
         parts = self._partials(q, context, reads, scheme, call)
         merged = self._merge(parts)
         over_all = self.config.gate_over == "all"
-        found = trace(parts, context, self.gate, over_all, reads.get("knn")) if call.inspect else None
+        found = trace(parts, context, self.gate, self.gated, over_all, reads) if call.inspect else None
         return self.out(rearrange(merged.o, "b h t d -> b t (h d)")), replace(update, lengths=call.lengths), found
 
-    def _pools(self) -> dict[str, Pool]:
+    def named_pools(self) -> dict[str, Pool]:
+        """The pools by name, in the order in which they are read."""
         return {name: pool for name, pool in self.pools.items() if isinstance(pool, Pool)}
 
     def _read(
         self, name: str, pool: Pool, view: LayerView, q: Tensor, fresh: Fresh, call: Call
     ) -> Shared | Hidden | Neighbours | None:
-        if name != "knn":
-            return pool.read(view.states[name], q, fresh)
-        if id(self) not in call.searches:
+        key = id(self), name
+        if key not in call.searches:
             found = pool.read(view.states[name], q.detach(), fresh)
-            assert found is None or isinstance(found, Neighbours)
-            call.searches[id(self)] = found
-        return call.searches[id(self)]
+            if isinstance(found, Shared | Hidden):
+                return found
+            call.searches[key] = found
+        return call.searches[key]
 
     def _heads(self, x: Float[Tensor, "b n hd"]) -> Float[Tensor, "b h n d"]:
         x = rearrange(x, "b n (h d) -> b h n d", h=self.n_heads)
@@ -161,14 +170,13 @@ class Attention(nn.Module):
         scheme: Position,
         call: Call,
     ) -> dict[str, Partial | None]:
-        """What each group of pools answers: the context, the persistent vectors, the kNN memory."""
+        """What the context answers, and each other pool; None where one holds nothing at all."""
         t, dropout = q.shape[2], self.config.dropout if self.training else 0.0
         here = torch.arange(t, device=q.device)
         distance = here[:, None] - context.offset
         bias = scheme.bias(q, distance)
         asked = scheme.query(q)
         parts: dict[str, Partial | None] = {}
-        persistent, knn = reads.get("persistent"), reads.get("knn")
         parts["context"] = partial_context(
             self._scaled(scheme.rotate(asked, here)),
             scheme.rotate(context.k, context.offset),
@@ -177,21 +185,21 @@ class Attention(nn.Module):
             seen=context.seen(distance, 0 if self.config.own_token else 1, self.window),
             weight=None if self.span is None else self.span(distance),
             dropout=dropout,
-            merges=call.inspect or "persistent" in self.pools or ("knn" in self.pools and self.gate is None),
+            merges=call.inspect or self.merges,
         )
-        if isinstance(persistent, Shared):
-            k, v = persistent.k.to(q.dtype), persistent.v.to(q.dtype)
-            k = unit(k) if self.config.qk_norm else k
-            parts["persistent"] = partial_shared(self._scaled(asked), k, v, dropout)
-        if "knn" in self.pools:
-            parts["knn"] = partial_neighbours(self._scaled(q), knn) if isinstance(knn, Neighbours) else None
+        for name in self.others:
+            read = reads[name]
+            if isinstance(read, Shared):
+                k = unit(read.k) if self.config.qk_norm else read.k
+                parts[name] = partial_shared(self._scaled(asked), k.to(q.dtype), read.v.to(q.dtype), dropout)
+            else:
+                parts[name] = partial_neighbours(self._scaled(q), read) if isinstance(read, Neighbours) else None
         return parts
 
     def _merge(self, parts: Mapping[str, Partial | None]) -> Partial:
-        memory = parts.get("knn")
-        rest = [part for name, part in parts.items() if part is not None and name != "knn"]
-        if self.gate is None:
-            return joint([*rest, *([] if memory is None else [memory])])
+        context, *rest = (part for name, part in parts.items() if part is not None and name != self.gated)
+        if self.gate is None or self.gated is None:
+            return joint([context, *rest])
         if self.config.gate_over == "all":
-            return gated(joint(rest), memory, self.gate.sigmoid())
-        return joint([gated(rest[0], memory, self.gate.sigmoid()), *rest[1:]])
+            return gated(joint([context, *rest]), parts[self.gated], self.gate.sigmoid())
+        return joint([gated(context, parts[self.gated], self.gate.sigmoid()), *rest])

@@ -48,9 +48,10 @@ class AdaptiveEmbedding(nn.Module):
 
     def forward(self, tokens: Int[Tensor, "b t"]) -> Float[Tensor, "b t e"]:
         flat = tokens.flatten()
-        x = self.projections[0].weight.new_zeros(len(flat), self.dim)
+        x = self.tables[0].new_zeros(len(flat), self.dim)
         for (first, last), table, project in zip(self.bounds, self.tables, self.projections, strict=True):
             inside = ((flat >= first) & (flat < last)).nonzero().squeeze(1)
+            assert isinstance(project, nn.Linear)
             rows = project(nn.functional.embedding(flat[inside] - first, table))
             x = x.index_copy(0, inside, rows.to(x.dtype))
         return x.view(*tokens.shape, self.dim) * math.sqrt(self.dim)

@@ -33,36 +33,40 @@ def trace(
     parts: Mapping[str, Partial | None],
     context: Context,
     gate: Float[Tensor, " h"] | None,
+    gated: str | None,
     over_all: bool,
-    read: object,
+    reads: Mapping[str, object],
 ) -> LayerTrace:
     """The shares of each pool in a layer's output, from the partial results it was merged from.
 
-    `over_all`: the gate weighs the memory against all other pools, not against the context alone.
+    `gated`: the pool that the gate mixes in; `over_all`: with all other pools, not with the context alone.
     """
-    dense, memory = parts["context"], parts.get("knn")
+    dense, memory = parts["context"], None if gated is None else parts[gated]
     assert dense is not None
     assert dense.weights is not None
     assert dense.z is not None
-    pooled = {name: part for name, part in parts.items() if part is not None and (gate is None or name != "knn")}
+    pooled = {name: part for name, part in parts.items() if part is not None and name != gated}
     z = torch.stack([part.z for part in pooled.values() if part.z is not None], dim=-1)
     joint = torch.ones_like(z) if len(pooled) == 1 else torch.nan_to_num(z.softmax(-1))  # one alone is taken as it is
     split = dict(zip(pooled, joint.unbind(-1), strict=True))
-    if gate is not None and memory is not None and memory.z is not None:
+    if gate is not None and gated is not None and memory is not None and memory.z is not None:
         g = torch.where(memory.z > -math.inf, gate.sigmoid()[:, None], 0.0)
         weighed = split if over_all else {"context": split["context"]}
         split |= {name: share * (1 - g) for name, share in weighed.items()}
-        split["knn"] = g if over_all else weighed["context"] * g
+        split[gated] = g if over_all else weighed["context"] * g
     older = dense.weights[..., : context.cached].sum(-1)
     shares = {"local": split["context"] * (dense.weights.sum(-1) - older), "cache": split["context"] * older}
     shares |= {name: share for name, share in split.items() if name != "context"}
-    neighbours = None
-    if isinstance(read, Neighbours) and memory is not None and memory.weights is not None:
-        positions = read.positions[read.rows[:, None], read.ids.flatten(1)].view(read.ids.shape)
-        positions = positions.masked_fill(~read.valid, -1)
-        neighbours = NeighbourTrace(read.ids, positions, memory.weights, read.valid)
+    found = [_neighbours(read, parts[name]) for name, read in reads.items() if isinstance(read, Neighbours)]
     return LayerTrace(
         {name: share.detach() for name, share in shares.items()},
         None if gate is None else gate.detach().sigmoid(),
-        neighbours,
+        found[0] if found else None,
     )
+
+
+def _neighbours(read: Neighbours, part: Partial | None) -> NeighbourTrace:
+    assert part is not None
+    assert part.weights is not None
+    positions = read.positions[read.rows[:, None], read.ids.flatten(1)].view(read.ids.shape)
+    return NeighbourTrace(read.ids, positions.masked_fill(~read.valid, -1), part.weights, read.valid)

@@ -13,10 +13,11 @@ from mnemon.model.attention import Attention, AttentionConfig, Call
 from mnemon.model.block import Block, FeedForwardConfig, Norm, norm
 from mnemon.model.embedding import EmbeddingConfig
 from mnemon.model.head import HeadConfig
+from mnemon.model.span import AdaptiveSpan
 from mnemon.model.state import MemoryState
 from mnemon.model.trace import LayerTrace
 from mnemon.pools import Fresh, PoolsConfig
-from mnemon.positions import PositionConfig
+from mnemon.positions import Position, PositionConfig
 from mnemon.positions.t5 import T5Config
 
 
@@ -86,7 +87,7 @@ class Transformer(nn.Module):
         self.norm = norm(config.norm, config.dim) if config.norm_place == "pre" else nn.Identity()
         self.head = config.head.build(self.embedding, config.vocab_size, config.dim)
 
-    def _position(self) -> nn.Module:
+    def _position(self) -> Position:
         config = self.config
         return config.position.build(config.dim, config.n_heads, config.head_dim)
 
@@ -95,8 +96,7 @@ class Transformer(nn.Module):
         shape = (config.dim, config.n_heads, config.head_dim)
         cached = config.pools.cache.kept(config.window) if config.pools.cache else 0
         pools = {}
-        for name in ("cache", "local", "persistent", "knn"):
-            pool = getattr(config.pools, name)
+        for name, pool in config.pools:
             if pool is not None and layer in getattr(pool, "layers", (layer,)):
                 pools[name] = pool.build(*shape, config.segment, config.window, cached)
         position = None if config.shared_position else self._position()
@@ -113,7 +113,7 @@ class Transformer(nn.Module):
 
     def init_state(self, rows: int, memory: int | None = None) -> MemoryState:
         """What `rows` rows remember before they have read anything; `memory` overrides the kNN capacity (0: none)."""
-        pools = [block.attention._pools() for block in self.blocks]
+        pools = [block.attention.named_pools() for block in self.layers]
         return MemoryState(pools, rows, self.config.segment, memory)
 
     def forward(
@@ -130,7 +130,7 @@ class Transformer(nn.Module):
         x = self._drop(self.embedding(tokens))
         update: list[Fresh] = []
         traces: list[LayerTrace] = []
-        for index, block in enumerate(self.blocks):
+        for index, block in enumerate(self.layers):
             arguments = (x, state.layer(index), call, self.position)
             if self.config.checkpointing and torch.is_grad_enabled():
                 x, fresh, trace = checkpoint(block, *arguments, use_reentrant=False)
@@ -139,15 +139,27 @@ class Transformer(nn.Module):
             update.append(fresh)
             if trace is not None:
                 traces.append(trace)
-        spans = [block.attention.span for block in self.blocks]
-        penalty = sum((span.penalty() for span in spans if span is not None), x.new_zeros(()))
+        penalty = sum((span.penalty() for span in self._spans()), x.new_zeros(()))
         return Output(self._drop(self.norm(x)), penalty, tuple(traces)), update
 
     def project_(self) -> None:
         """Bring constrained parameters back into their range; to be called after each optimiser step."""
-        for block in self.blocks:
-            if block.attention.span is not None:
-                block.attention.span.project_()
+        for span in self._spans():
+            span.project_()
+
+    def gates(self) -> dict[int, Float[Tensor, " h"]]:
+        """g = sigmoid(b) of every layer whose memory is gated, by layer."""
+        gates = {layer: block.attention.gate for layer, block in enumerate(self.layers)}
+        return {layer: gate.detach().sigmoid() for layer, gate in gates.items() if gate is not None}
+
+    @property
+    def layers(self) -> list[Block]:
+        """The blocks, bottom first."""
+        return [block for block in self.blocks if isinstance(block, Block)]
+
+    def _spans(self) -> list[AdaptiveSpan]:
+        spans = [block.attention.span for block in self.layers]
+        return [span for span in spans if span is not None]
 
     def _drop(self, x: Float[Tensor, "b t e"]) -> Float[Tensor, "b t e"]:
         return nn.functional.dropout(x, self.config.final_dropout, self.training)

@@ -1,6 +1,7 @@
 import math
 
 import torch
+from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
@@ -50,12 +51,12 @@ def partial_shared(
     dropout: float = 0.0,
 ) -> Partial:
     """`partial_dense` for keys that all rows share (persistent vectors), without a copy per row."""
-    b, h, t, d = q.shape
-    folded = q.transpose(0, 1).reshape(1, h, b * t, d)
+    b = q.shape[0]
+    folded = rearrange(q, "b h t d -> 1 h (b t) d")
     part = partial_dense(folded, k[None], v[None], dropout=dropout)
 
     def unfold(x: Tensor) -> Tensor:
-        return x[0].unflatten(1, (b, t)).transpose(0, 1)
+        return rearrange(x[0], "h (b t) ... -> b h t ...", b=b)
 
     assert part.z is not None
     assert part.weights is not None

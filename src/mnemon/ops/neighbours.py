@@ -18,7 +18,7 @@ def partial_neighbours(q: Float[Tensor, "b h t d"], read: Neighbours) -> Partial
     (arXiv 2203.08913, section 3.2). Keys and values are state: gradients reach q alone. Entries are gathered tile by
     tile, in forward and again in backward, so that no copy of k keys per query is ever kept.
     """
-    o, z, a = _NeighbourAttention.apply(q, read)
+    o, z, a = _NeighbourAttention.apply(q, read)  # type: ignore[no-untyped-call]  # torch has no types for it
     return Partial(o, z, a)
 
 

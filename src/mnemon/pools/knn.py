@@ -9,7 +9,7 @@ from mnemon.config import Config, Problem
 from mnemon.index import INDEXES, RingStore
 from mnemon.ops import Neighbours
 from mnemon.pools import recent
-from mnemon.pools.base import Fresh, Pool, State
+from mnemon.pools.base import Fresh, Merge, Pool, State
 
 STORE = ("keys", "values", "positions", "written")
 

@@ -2,25 +2,27 @@ import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from mnemon.config import Problem, write_json
 from mnemon.data import Corpus, Document, load_corpus, load_tokenizer, make_tokenizer
-from mnemon.evaluate import Result, Scored, evaluate
+from mnemon.evaluate import Result, evaluate
 from mnemon.recipes import recipe
-from mnemon.recipes.count import count_parameters
 from mnemon.report import FORMAT, check_extra, write_page
-from mnemon.studies.compare import between, compare, mean_over_seeds
+from mnemon.studies.findings import (
+    BASELINE,
+    LARGEST,
+    MEMORIZING,
+    Readings,
+    comparisons,
+    corpus_findings,
+    model_findings,
+)
 from mnemon.studies.helped import helped
 from mnemon.studies.machine import machine
 from mnemon.studies.workers import Progress, run_all
-from mnemon.train import Run, RunConfig, load_run, read_records, resume, train
+from mnemon.train import Run, RunConfig, load_run, resume, train
 
-MEMORIZING, BASELINE = "memorizing-tiny", "transformer-xl-tiny"
-SIZES = (0, 512, 2048, 8192)
-LARGEST = SIZES[-1]
+SIZES = (0, 512, 2048, LARGEST)
 # Minutes on two cores -> optimiser steps: a rerun gives the same figures on whatever machine.
 STEPS = {1: 40, 5: 300, 15: 1000, 30: 2500, 60: 6000}
 DOCUMENTS = 24  # unseen documents evaluated
@@ -78,10 +80,10 @@ def demo(out: Path, minutes: int = 15, seeds: Sequence[int] = (0,), progress: Pr
     model = runs[MEMORIZING][0].config.model
     results = {
         "format": FORMAT,
-        "models": {name: _model(runs[name], own[name], seeds) for name in (MEMORIZING, BASELINE)},
-        "comparisons": _comparisons(own, other, model.window),
+        "models": {name: model_findings(runs[name], own[name], seeds) for name in (MEMORIZING, BASELINE)},
+        "comparisons": comparisons(own, other, model.window),
         "helped": examples,
-        "corpus": _corpus(corpus, documents, model.vocab_size),
+        "corpus": corpus_findings(corpus, documents, model.vocab_size),
         "environment": machine(),
         "settings": runs[MEMORIZING][0].config.model_dump(mode="json"),
         "seconds": {phase: round(value, 1) for phase, value in seconds.items()},
@@ -145,9 +147,7 @@ def _evaluate(folder: Path, size: int, source: str, progress: Progress) -> Resul
     return found.memory[size]
 
 
-def _readings(
-    runs: dict[str, list[Run]], progress: Progress
-) -> tuple[dict[str, list[dict[int, Result]]], list[Result]]:
+def _readings(runs: dict[str, list[Run]], progress: Progress) -> tuple[Readings, list[Result]]:
     """Every run's results by memory size, and those of the memorizing runs with another document's memory."""
     memorizing = [run.folder for run in runs[MEMORIZING]]
     asked = [(folder, LARGEST, "other") for folder in memorizing]
@@ -190,84 +190,3 @@ def _folder(out: Path) -> Path:
     if strange:
         raise Problem(f"{folder}: holds {strange[0]!r}, which is not part of a demonstration; choose another folder")
     return folder
-
-
-def _model(runs: Sequence[Run], found: Sequence[dict[int, Result]], seeds: Sequence[int]) -> dict[str, Any]:
-    """What the results say of one model."""
-    sizes = [str(size) for size in found[0]]
-    values = [{str(size): result.metrics for size, result in each.items()} for each in found]
-    attention = [block.attention for block in runs[0].model.blocks]
-    gates = {
-        str(layer): each.gate.detach().sigmoid().tolist()
-        for layer, each in enumerate(attention)
-        if each.gate is not None
-    }
-    records = read_records(runs[0].folder)
-    thin = max(len(records) // 200, 1)
-    return {
-        "params": count_parameters(runs[0].config.model).total,
-        "tokens": int(records[-1]["tokens"]),
-        "seeds": list(seeds),
-        **{
-            metric: {size: float(np.mean([value[size][metric] for value in values])) for size in sizes}
-            for metric in ("bits_per_byte", "nats_per_token")
-        },
-        "by_position": {size: _mean_bins([value[size]["by_position"] for value in values]) for size in sizes},
-        "per_seed": [
-            {"seed": seed, "bits_per_byte": {size: value[size]["bits_per_byte"] for size in sizes}}
-            for seed, value in zip(seeds, values, strict=True)
-        ],
-        "gates": gates,
-        "training": [{"step": int(each["step"]), "loss": each["loss"]} for each in records[::thin]],
-    }
-
-
-def _mean_bins(bins: Sequence[Sequence[dict[str, Any]]]) -> list[dict[str, Any]]:
-    return [
-        {**each[0], "bits_per_byte": float(np.mean([one["bits_per_byte"] for one in each]))}
-        for each in zip(*bins, strict=True)
-    ]
-
-
-def _comparisons(own: dict[str, list[Evaluation]], other: Sequence[Evaluation], window: int) -> list[dict[str, Any]]:
-    def reading(name: str, size: int) -> list[Scored]:
-        return mean_over_seeds([each[size].documents for each in own[name]])
-
-    full, none, baseline = reading(MEMORIZING, LARGEST), reading(MEMORIZING, 0), reading(BASELINE, 0)
-    stranger = mean_over_seeds([each.documents for each in other])
-    text = f"{MEMORIZING} with a memory of {LARGEST} entries has a lower loss than "
-    return [
-        compare("memory against none", text + "the same model without its memory.", full, none),
-        compare("memory against Transformer-XL", text + f"{BASELINE} of equal size, tokens and seeds.", full, baseline),
-        compare(
-            "own against another document's memory",
-            f"The document's own memory helps more than one of {LARGEST} entries filled by another document.",
-            full,
-            stranger,
-        ),
-        compare(
-            f"beyond position {2 * window}",
-            f"Against {BASELINE}, for the tokens whose document began out of reach of window and cache.",
-            between(full, 2 * window),
-            between(baseline, 2 * window),
-        ),
-        compare(
-            f"up to position {window}",
-            f"Against {BASELINE}, for the first {window} tokens of each document, which its window covers whole.",
-            between(full, 0, window),
-            between(baseline, 0, window),
-        ),
-    ]
-
-
-def _corpus(corpus: Corpus, documents: Sequence[Document], vocab_size: int) -> dict[str, Any]:
-    splits = {name: corpus.split(name) for name in ("train", "valid", "test")}
-    return {
-        "name": corpus.name,
-        "fingerprint": corpus.fingerprint,
-        "documents": {name: len(found) for name, found in splits.items()},
-        "bytes": {name: sum(len(each.text.encode()) for each in found) for name, found in splits.items()},
-        "skipped": corpus.skipped,
-        "tokenizer": f"byte-level BPE, {vocab_size} tokens, trained on the training documents",
-        "evaluated": ", ".join(document.id for document in documents),
-    }
