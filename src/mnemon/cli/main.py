@@ -13,6 +13,7 @@ COMMANDS = {
     "params": "parameters of a recipe, part by part",
     "recipes": "the models that can be trained",
     "demo": "train two small models and show on one page what memory brings",
+    "reproduce": "run a table of results and write its page",
     "bench": "measure training speed",
 }
 

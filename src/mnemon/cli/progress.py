@@ -2,30 +2,32 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from mnemon.train import Record
 
-LINES = 20  # how often a run says where it stands when nobody watches a terminal
+LINES = 20  # how often a phase says where it stands when nobody watches a terminal
 
 
-class Steps:
-    """Shows training on standard error: a bar with loss, tokens a second and time left, or lines in a log file."""
+class Phases:
+    """Shows on standard error how far a long command is: one bar a phase, or some lines a phase in a log file.
 
-    def __init__(self, total: int, console: Console | None = None):
-        self.total = total
-        self.last: Record = {}
+    A call notes that `done` of `total` are behind, and what else there is to say. Phases may go side by side.
+    """
+
+    def __init__(self, console: Console | None = None):
         self._console = console or Console(stderr=True)
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[said]}"),
-            TimeRemainingColumn(),
+            TimeRemainingColumn(elapsed_when_finished=True),
             console=self._console,
             disable=not self._console.is_terminal,
         )
-        self._task = self._bar.add_task("preparing", total=total, said="", start=False)
+        self._tasks: dict[str, TaskID] = {}
+        self._lines: dict[str, int] = {}
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -36,15 +38,30 @@ class Steps:
     ) -> None:
         self._bar.stop()
 
+    def __call__(self, phase: str, done: int, total: int, said: str = "") -> None:
+        """Note where a phase stands."""
+        if phase not in self._tasks:
+            # What was done before the first note, such as the steps before a resumed one, is no part of the rate.
+            self._tasks[phase] = self._bar.add_task(phase, total=total, completed=done, said=said)
+        self._bar.update(self._tasks[phase], completed=done, total=total, said=said)
+        line = LINES if done >= total else LINES * done // total
+        if not self._console.is_terminal and line > self._lines.get(phase, 0):
+            self._lines[phase] = line
+            self._console.print(f"{phase}  {done:,}/{total:,}  {said}".rstrip(), highlight=False, soft_wrap=True)
+
+
+class Steps:
+    """Notes the steps of a training, after what comes before the first, and keeps the last record."""
+
+    def __init__(self, show: Phases, total: int):
+        self.last: Record = {}
+        self._show, self._total = show, total
+        show("preparing", 0, 1)
+
     def __call__(self, record: Record) -> None:
         """Note one step."""
-        said = f"loss {record['loss']:.4f}  {record['tokens_per_second']:,.0f} tokens/s"
-        step = int(record["step"])
         if not self.last:
-            # A resumed run has done its earlier steps: they are not part of the rate.
-            self._bar.update(self._task, description="training", completed=step)
-            self._bar.start_task(self._task)
-        self._bar.update(self._task, completed=step, said=said)
-        if not self._console.is_terminal and (step % max(self.total // LINES, 1) == 0 or step == self.total):
-            self._console.print(f"step {step}/{self.total}  {said}", highlight=False, soft_wrap=True)
+            self._show("preparing", 1, 1)
+        said = f"loss {record['loss']:.4f}  {record['tokens_per_second']:,.0f} tokens/s"
+        self._show("training", int(record["step"]), self._total, said)
         self.last = record

@@ -1,11 +1,16 @@
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 
 def result(value: Any, as_json: bool, text: Callable[[], str]) -> None:
     """Print `value` as the one JSON value of standard output, or the `text` made of it for people."""
     print(json.dumps(value, indent=2, allow_nan=False) if as_json else text())
+
+
+def piece(text: str) -> None:
+    """Print text as it comes, without ending the line."""
+    print(text, end="", flush=True)
 
 
 def table(rows: Iterable[Iterable[object]], left: int = 1) -> str:
@@ -20,3 +25,9 @@ def table(rows: Iterable[Iterable[object]], left: int = 1) -> str:
         ]
         lines.append("  ".join(aligned).rstrip())
     return "\n".join(lines)
+
+
+def skipped(reasons: Mapping[str, int]) -> str:
+    """The end of a sentence: how many files or documents were left out, and why."""
+    said = ", ".join(f"{count:,} {reason}" for reason, count in sorted(reasons.items()) if count)
+    return f"; skipped {said}" if said else ""

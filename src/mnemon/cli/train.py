@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -7,9 +8,10 @@ import tyro
 
 from mnemon.cli import say
 from mnemon.cli.flags import changed, first_word, parse, with_sections
-from mnemon.cli.progress import Steps
+from mnemon.cli.progress import Phases, Steps
+from mnemon.config import read_json
 from mnemon.recipes import recipe
-from mnemon.train import read_config, resume, train
+from mnemon.train import RunConfig, read_config, resume, train
 
 PROG = "mnemon train"
 
@@ -22,6 +24,8 @@ class Start:
     """run folder to make"""
     data: str | None = None
     """python-env, or a folder, glob, JSON Lines file or byte stream"""
+    strict: bool = False
+    """a file that is no UTF-8 text is an error, not skipped"""
     start_from: Path | None = None
     """run whose weights and tokenizer to begin with"""
     json: bool = False
@@ -55,27 +59,33 @@ def run(words: list[str]) -> None:
     config = changed(config, command, name)
     if command.data is not None:
         config = config.replace(data__source=command.data)
-    _show(partial(train, config, command.out, start_from=command.start_from), config.train.steps, command)
+    if command.strict:
+        config = config.replace(data__strict=True)
+
+    _show(partial(train, config, command.out, start_from=command.start_from), config, command.out, command.json)
 
 
 def _resume(command: Resume) -> None:
-    steps = command.train_section.steps
-    total = read_config(command.resume).train.steps if steps is None else steps
-    _show(partial(resume, command.resume, steps=steps), total, command)
+    out, steps, config = command.resume, command.train_section.steps, read_config(command.resume)
+    if steps is not None:
+        config = config.replace(train__steps=steps)
+    _show(partial(resume, out, steps=steps), config, out, command.json)
 
 
-def _show(job: Any, total: int, command: Start | Resume) -> None:
+def _show(job: Callable[..., Any], config: RunConfig, out: Path, as_json: bool) -> None:
     """Run the job under a progress bar and print where the run stands at its end."""
-    out = command.out if isinstance(command, Start) else command.resume
+    total = config.train.steps
     try:
-        with Steps(total) as steps:
+        with Phases() as show:
+            steps = Steps(show, total)
             job(on_step=steps)
     except KeyboardInterrupt:
         if not (out / "config.json").exists():
             raise
         raise KeyboardInterrupt(f"interrupted; continue with: {PROG} --resume {out}") from None
-    value = {"run": str(out), **steps.last}
-    say.result(value, command.json, lambda: f"{out}: {total} steps" + _ended(steps.last))
+    left_out = read_json(out / "corpus.json")["skipped"]
+    value = {"run": str(out), **steps.last, "skipped": left_out}
+    say.result(value, as_json, lambda: f"{out}: {total} steps{_ended(steps.last)}{say.skipped(left_out)}")
 
 
 def _ended(record: dict[str, float]) -> str:

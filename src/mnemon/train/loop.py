@@ -4,7 +4,7 @@ from typing import Any
 
 from safetensors import SafetensorError
 
-from mnemon.config import Problem
+from mnemon.config import Problem, write_json
 from mnemon.data import Corpus, Lanes, Tokenizer, load_corpus, load_tokenizer, make_tokenizer
 from mnemon.train.checkpoint import newest, prune, save, saved_steps
 from mnemon.train.config import RunConfig
@@ -52,6 +52,7 @@ def train(
         session = _Session(out, config, Trainer(model.to(device), config.train), corpus, tokenizer)
         out.mkdir(parents=True, exist_ok=True)
         tokenizer.save(out / "tokenizer.json")
+        write_json(out / "corpus.json", _described(corpus))
         session.save()
         write_config(out, config)  # last: a folder with a config can be resumed
         session.run(on_step)
@@ -99,6 +100,13 @@ def _tokenizer(
     if tokenizer is not None and tokenizer.values() != taken.values():
         raise Problem(f"{start_from}: its weights belong to another tokenizer; leave the tokenizer out")
     return taken
+
+
+def _described(corpus: Corpus) -> dict[str, Any]:
+    """What a run was given to read, and what was left out."""
+    documents = {name: len(corpus.split(name)) for name in ("train", "valid", "test")}
+    values = {"name": corpus.name, "fingerprint": corpus.fingerprint}
+    return {**values, "documents": documents, "skipped": dict(corpus.skipped)}
 
 
 def _resolved(config: RunConfig, tokenizer: Tokenizer) -> RunConfig:

@@ -50,7 +50,7 @@ def test_json_is_the_only_thing_on_standard_output(
     assert value["run"] == str(out)
     assert value["step"] == 2
     assert value["loss"] == losses(out)[-1]
-    assert "step 2/2" in said.err
+    assert "training  2/2" in said.err
 
 
 def test_resume_reaches_a_later_step_and_then_has_nothing_to_do(

@@ -46,6 +46,7 @@ def test_a_run_folder_holds_what_is_promised(tmp_path: Path) -> None:
     assert {path.name for path in out.iterdir()} - {"tensorboard"} == {
         "config.json",
         "tokenizer.json",
+        "corpus.json",
         "model.safetensors",
         "metrics.jsonl",
         "checkpoints",

@@ -1,0 +1,105 @@
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from tyro.conf import Positional
+
+from mnemon.cli import say
+from mnemon.cli.flags import parse
+from mnemon.cli.progress import Phases
+from mnemon.config import Problem
+from mnemon.data import Corpus, Document, load_corpus
+from mnemon.evaluate import Evaluation, evaluate
+from mnemon.train import load_run
+from mnemon.train.run import pick_device
+
+PROG = "mnemon eval"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Eval:
+    """Loss of a run on documents that it reads from beginning to end, for several memory sizes."""
+
+    run: Positional[Path]
+    """run folder"""
+    data: str | None = None
+    """what to read, as in train (default: what the run was trained on)"""
+    split: Literal["test", "valid", "train", "all"] = "test"
+    """which of its documents"""
+    memory: str | None = None
+    """entries of the memory, with commas between (default: 0,512,2048,8192, or 0 without a memory)"""
+    memory_source: Literal["own", "other"] = "own"
+    """other: a control that reads each document with the memory another one filled"""
+    rows: int = 8
+    """documents read side by side"""
+    max_documents: int | None = None
+    """read at most so many documents"""
+    max_tokens: int | None = None
+    """read at most so many tokens of each"""
+    strict: bool = False
+    """a file that is no UTF-8 text is an error, not skipped"""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """where to compute"""
+    json: bool = False
+    """print one JSON value"""
+
+
+def run(words: list[str]) -> None:
+    command = parse(Eval, words, PROG)
+    memory = None if command.memory is None else _numbers(command.memory)
+    trained = load_run(command.run, str(pick_device(command.device)))
+    options = trained.config.data.replace(strict=command.strict or trained.config.data.strict)
+    if command.max_documents is not None:
+        options = options.replace(max_documents=command.max_documents)
+    corpus = load_corpus(options.source if command.data is None else command.data, options)
+    documents = _documents(corpus, command.split)
+    with Phases() as show:
+        found = evaluate(
+            trained.model,
+            documents,
+            trained.tokenizer,
+            memory,
+            rows=command.rows,
+            precision=trained.config.train.precision,
+            max_tokens=command.max_tokens,
+            memory_source=command.memory_source,
+            on_progress=lambda done, total: show("evaluating", done, total, "tokens"),
+        )
+    say.result(found.as_json(), command.json, lambda: _text(found) + say.skipped(corpus.skipped))
+
+
+def _numbers(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise Problem(f"--memory {text}: give whole numbers with commas between, such as 0,512,8192") from None
+
+
+def _documents(corpus: Corpus, split: str) -> list[Document]:
+    documents = corpus.documents if split == "all" else corpus.split(split)
+    if not documents:
+        raise Problem(f"{corpus.name}: no documents in split {split!r}; --split all reads every document")
+    return documents
+
+
+def _text(found: Evaluation) -> str:
+    """One table over memory sizes, one over positions in the document."""
+    results = found.as_json()["memory"]
+    rows = [
+        (size, f"{each['nats_per_token']:.4f}", f"{each['perplexity']:.3f}", f"{each['bits_per_byte']:.4f}")
+        for size, each in results.items()
+    ]
+    bins = zip(*(each["by_position"] for each in results.values()), strict=True)
+    positions = [
+        (f"{same[0]['from']}-{same[0]['to'] - 1}", *(f"{each['bits_per_byte']:.4f}" for each in same)) for same in bins
+    ]
+    return "\n".join(
+        [
+            say.table([("memory", "nats/token", "perplexity", "bits/byte"), *rows], left=0),
+            "",
+            "bits/byte by position in the document",
+            say.table([("tokens", *(f"memory {size}" for size in results)), *positions], left=0),
+            "",
+            f"{found.tokens:,} tokens, {found.bytes:,} bytes",
+        ]
+    )
