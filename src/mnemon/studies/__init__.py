@@ -1,3 +1,4 @@
 from mnemon.studies.demo import STEPS, demo
+from mnemon.studies.reproduce import TABLES, reproduce, write_result_page
 
-__all__ = ["STEPS", "demo"]
+__all__ = ["STEPS", "TABLES", "demo", "reproduce", "write_result_page"]

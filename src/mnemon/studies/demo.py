@@ -4,8 +4,7 @@ from functools import partial
 from pathlib import Path
 
 from mnemon.config import Problem, write_json
-from mnemon.data import Corpus, Document, load_corpus, load_tokenizer, make_tokenizer
-from mnemon.evaluate import Result, evaluate
+from mnemon.evaluate import Result
 from mnemon.recipes import recipe
 from mnemon.report import FORMAT, check_extra, write_page
 from mnemon.studies.findings import (
@@ -19,15 +18,13 @@ from mnemon.studies.findings import (
 )
 from mnemon.studies.helped import helped
 from mnemon.studies.machine import machine
+from mnemon.studies.runs import TOKENS, evaluate_run, of_a_study, prepare, train_run, unseen
 from mnemon.studies.workers import Progress, run_all
-from mnemon.train import Run, RunConfig, load_run, resume, train
+from mnemon.train import Run, load_run
 
 SIZES = (0, 512, 2048, LARGEST)
 # Minutes on two cores -> optimiser steps: a rerun gives the same figures on whatever machine.
 STEPS = {1: 40, 5: 300, 15: 1000, 30: 2500, 60: 6000}
-DOCUMENTS = 24  # unseen documents evaluated
-TOKENS = 12_288  # of each at most
-LEAST_CHARACTERS = 40_000  # of a document worth evaluating: the largest memory must fill
 OWN = ("tokenizer.json", "report.html")  # what a folder without results may hold, beside runs
 
 DOES_NOT_SHOW = (
@@ -38,7 +35,7 @@ DOES_NOT_SHOW = (
     "The published setting: the memory stores the next token's value with each key and starts with equal query and "
     "key projections in its layer; the page on Memorizing Transformers in the documentation compares this with the "
     "published pairing.",
-    "Spread over seeds, unless several were run: with one seed the intervals are over documents only.",
+    "Spread over seeds: the intervals are over documents only; with several seeds each is shown.",
 )
 
 
@@ -50,22 +47,22 @@ def demo(out: Path, minutes: int = 15, seeds: Sequence[int] = (0,), progress: Pr
     the number of steps from a table.
     """
     check_extra()
-    steps, folder = _steps(minutes), _folder(Path(out))
+    steps, folder = steps_of(minutes), _folder(Path(out))
     show = progress or (lambda phase, done, total, said: None)
     begun = time.perf_counter()
-    show("reading the corpus", 0, 2, "")
-    data = recipe(MEMORIZING).data
-    corpus = load_corpus(data.source, data)
-    documents = _documents(corpus)
-    show("training the tokenizer", 1, 2, "")
-    make_tokenizer(data, corpus.train).save(folder / "tokenizer.json")
-    show("training the tokenizer", 2, 2, "")
+    corpus = prepare(recipe(MEMORIZING), folder, show)
+    documents = unseen(corpus)
     seconds = {"corpus and tokenizer": time.perf_counter() - begun}
 
     begun = time.perf_counter()
     wanted = [(name, seed) for name in (MEMORIZING, BASELINE) for seed in seeds]
-    configs = [_config(name, steps, seed) for name, seed in wanted]
-    run_all([partial(_train, config, folder) for config in configs], show)
+    run_all(
+        [
+            partial(train_run, of_a_study(recipe(name), steps, seed), _run_folder(folder, name, seed))
+            for name, seed in wanted
+        ],
+        show,
+    )
     runs = {name: [load_run(_run_folder(folder, name, seed)) for seed in seeds] for name in (MEMORIZING, BASELINE)}
     seconds["training"] = time.perf_counter() - begun
 
@@ -101,50 +98,8 @@ def demo(out: Path, minutes: int = 15, seeds: Sequence[int] = (0,), progress: Pr
     return folder
 
 
-def _config(name: str, steps: int, seed: int) -> RunConfig:
-    base = recipe(name)
-    return base.replace(train__steps=steps, train__seed=seed, train__checkpoint_every=250, train__threads=1)
-
-
 def _run_folder(folder: Path, name: str, seed: int) -> Path:
     return folder / f"{name}-seed{seed}"
-
-
-def _train(config: RunConfig, folder: Path, progress: Progress) -> None:
-    """Train one run of the demonstration, or continue it where an earlier call left it."""
-    out = _run_folder(folder, config.recipe, config.train.seed)
-
-    def note(record: dict[str, float]) -> None:
-        said = f"loss {record['loss']:.3f}, {record['tokens_per_second']:,.0f} tokens/s"
-        progress(f"training {config.recipe}, seed {config.train.seed}", int(record["step"]), config.train.steps, said)
-
-    if (out / "config.json").exists():
-        resume(out, on_step=note, steps=config.train.steps)
-    else:
-        train(config, out, tokenizer=load_tokenizer(folder / "tokenizer.json"), on_step=note)
-
-
-def _evaluate(folder: Path, size: int, source: str, progress: Progress) -> Result:
-    """The losses of one run on the unseen documents, with one memory size."""
-    run = load_run(folder)
-    data = run.config.data
-    whose = "another document's memory" if source == "other" else "memory"
-
-    def note(done: int, total: int) -> None:
-        progress(f"evaluating {folder.name}, {whose} {size}", done, total, "tokens")
-
-    found = evaluate(
-        run.model,
-        _documents(load_corpus(data.source, data)),
-        run.tokenizer,
-        (size,),
-        rows=DOCUMENTS,
-        precision=run.config.train.precision,
-        max_tokens=TOKENS,
-        memory_source="other" if source == "other" else "own",
-        on_progress=note,
-    )
-    return found.memory[size]
 
 
 def _readings(runs: dict[str, list[Run]], progress: Progress) -> tuple[Readings, list[Result]]:
@@ -153,7 +108,7 @@ def _readings(runs: dict[str, list[Run]], progress: Progress) -> tuple[Readings,
     asked = [(folder, LARGEST, "other") for folder in memorizing]
     asked += [(folder, size, "own") for folder in memorizing for size in sorted(SIZES, reverse=True)]
     asked += [(run.folder, 0, "own") for run in runs[BASELINE]]
-    found = run_all([partial(_evaluate, *each) for each in asked], progress)
+    found = run_all([partial(evaluate_run, *each) for each in asked], progress)
     results = dict(zip(asked, found, strict=True))
     own = {
         name: [
@@ -164,15 +119,7 @@ def _readings(runs: dict[str, list[Run]], progress: Progress) -> tuple[Readings,
     return own, [results[folder, LARGEST, "other"] for folder in memorizing]
 
 
-def _documents(corpus: Corpus) -> list[Document]:
-    """Unseen documents that are long enough to fill the memory."""
-    long = [document for document in corpus.test if len(document.text) >= LEAST_CHARACTERS]
-    if not long:
-        raise Problem(f"corpus {corpus.name}: no test document of {LEAST_CHARACTERS} characters to evaluate on")
-    return long[:DOCUMENTS]
-
-
-def _steps(minutes: int) -> int:
+def steps_of(minutes: int) -> int:
     """Steps of the largest entry of the table that fits into the minutes."""
     fitting = [limit for limit in STEPS if limit <= minutes]
     if not fitting:
