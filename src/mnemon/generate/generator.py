@@ -101,7 +101,7 @@ class Generator:
         model.train(training)
         return logits
 
-    def _allowed(self, logits: Float[Tensor, "b vocabulary"]) -> Float[Tensor, "b vocabulary"]:
+    def _allowed(self, logits: Float[Tensor, "b vocabulary"]) -> Float[Tensor, "b tokens"]:
         """No id beyond the tokenizer's, and never the start id: it is fed, not predicted."""
         logits = logits[:, : self.tokenizer.vocab_size].clone()
         if self.tokenizer.start is not None:

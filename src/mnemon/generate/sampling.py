@@ -40,7 +40,8 @@ def probabilities(logits: Float[Tensor, "b vocabulary"], sampling: Sampling) -> 
     logits = logits.float()
     if sampling.temperature == 0:
         return torch.zeros_like(logits).scatter(-1, logits.argmax(-1, keepdim=True), 1.0)
-    logits = logits / sampling.temperature
+    # In double precision and from the largest down, so that no temperature above zero is too small.
+    logits = ((logits - logits.amax(-1, keepdim=True)).double() / sampling.temperature).float()
     ordered, order = logits.sort(dim=-1, descending=True, stable=True)
     kept = torch.ones_like(ordered, dtype=torch.bool)
     if sampling.top_k is not None:
