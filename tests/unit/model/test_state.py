@@ -118,6 +118,15 @@ def test_a_state_survives_a_file_and_continues_as_it_was(model: Transformer, tmp
         assert torch.equal(read(model, loaded, rest), read(model, state, rest))
 
 
+def test_a_loaded_state_lies_where_the_model_computes_but_for_its_counters(model: Transformer) -> None:
+    state, other = model.init_state(2), model.init_state(2)
+    feed(model, state, [5, 5])
+    other.load(state.tensors(), torch.device("meta"))
+    for name, tensor in other.tensors().items():
+        assert tensor.device.type == ("cpu" if tensor.ndim == 1 else "meta"), name
+    assert other.position.tolist() == [5, 5]
+
+
 def test_a_loaded_state_replaces_what_was_there(model: Transformer) -> None:
     state, used = model.init_state(2), model.init_state(2)
     read(model, used, text(2, 12))
