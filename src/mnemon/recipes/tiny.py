@@ -9,7 +9,7 @@ from mnemon.train import RunConfig, TrainConfig
 
 
 def vanilla_tiny() -> RunConfig:
-    """`vanilla` with 4 layers of width 128 on segments of 64 byte-pair tokens, of which every token sees the last 128.
+    """`vanilla` with 4 layers of width 128 on segments of 64 byte-pair tokens, every segment on its own.
 
     Deviation: squared ReLU; query-key scale 10 at the start; T5 table starts as a slope; output projections and the
     untied head start at zero; Muon for the projections, linear decay over the second half; no dropout; vocabulary of
