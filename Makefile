@@ -1,5 +1,6 @@
 # demo   train two small models, evaluate them over memory sizes, write runs/demo/report.html
 # test   the tests, without browser and servers
+# bench-peers  training speed, ours and a peer's, which gets an environment of its own
 # check  formatting, lint, types, imports, then the tests with coverage bounds
 # Each target sets up .venv with pinned dependencies first.
 
@@ -29,18 +30,19 @@ coverage: .venv/ok
 	$(BIN)/coverage report --fail-under=90
 	$(BIN)/coverage report --fail-under=95 --include='*/mnemon/ops/*,*/mnemon/index/*,*/mnemon/pools/*'
 
-# The peer asks for faiss-gpu and forgets einops-exts, so its requirements are given by name.
-bench-peers: .venv-peers/ok
-	.venv-peers/bin/mnemon bench train
+# The peer runs in an environment of its own, driven by ours.
+bench-peers: .venv/ok .venv-peers/ok
+	$(BIN)/mnemon bench train
 
 .venv/ok: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]'
 	touch $@
 
-.venv-peers/ok: pyproject.toml constraints.txt
+# The peer asks for faiss-gpu and forgets einops-exts, so its requirements are given by name.
+.venv-peers/ok: constraints.txt
 	$(PYTHON) -m venv .venv-peers
-	.venv-peers/bin/python -m pip install -q -c constraints.txt -e .
+	.venv-peers/bin/python -m pip install -q -c constraints.txt torch numpy einops filelock packaging
 	.venv-peers/bin/python -m pip install -q --no-deps \
 		memorizing-transformers-pytorch==0.4.1 einops-exts==0.0.4 faiss-cpu==1.15.1 joblib==1.5.2
 	touch $@

@@ -1,4 +1,5 @@
+from mnemon.studies.bench import bench_train
 from mnemon.studies.demo import STEPS, demo
 from mnemon.studies.reproduce import TABLES, reproduce, write_result_page
 
-__all__ = ["STEPS", "TABLES", "demo", "reproduce", "write_result_page"]
+__all__ = ["STEPS", "TABLES", "bench_train", "demo", "reproduce", "write_result_page"]

@@ -1,0 +1,65 @@
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mnemon.cli import say
+from mnemon.cli.flags import first_word, parse
+from mnemon.cli.progress import Phases
+from mnemon.config import Problem, nearest, write_json
+from mnemon.studies import bench_train
+
+PROG = "mnemon bench"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train:
+    """Tokens a second of training steps without a memory, with an empty one, with a full one, and of a peer."""
+
+    rounds: int = 5
+    """rounds in which the models take turns"""
+    steps: int = 4
+    """steps of each model in a round"""
+    peer_python: Path = Path(".venv-peers/bin/python")
+    """interpreter of the peer's environment, which make bench-peers makes"""
+    record: Path | None = None
+    """also write the figures to this file"""
+    json: bool = False
+    """print one JSON value"""
+
+
+def run(words: list[str]) -> None:
+    name, rest = first_word(words, Train, f"{PROG} WHAT")
+    if name != "train":
+        raise Problem(f"{name!r}: no such benchmark{nearest(name, ['train'])}")
+    command = parse(Train, rest, f"{PROG} train")
+    with Phases() as show:
+        found = bench_train(command.rounds, command.steps, command.peer_python, progress=show)
+    if command.record is not None:
+        write_json(command.record, {**found, "command": " ".join(["mnemon bench", *words])})
+    say.result(found, command.json, lambda: _text(found))
+
+
+def _text(found: dict[str, Any]) -> str:
+    return "\n".join(
+        [
+            f"training, tokens/s on one thread, {found['rounds']} rounds of {found['steps']} steps "
+            f"of {found['tokens_a_step']:,} tokens",
+            say.table([("", "median", "lowest", "highest"), *map(_row, found["models"].items())]),
+            "",
+            "times as long",
+            say.table(
+                (name.replace("_", " "), *(f"{ratio[which]:.2f}" for which in ("median", "low", "high")))
+                for name, ratio in found["ratios"].items()
+            ),
+            "",
+            ", ".join(f"{key} {value}" for key, value in found["machine"].items()),
+        ]
+    )
+
+
+def _row(item: tuple[str, dict[str, Any]]) -> tuple[str, ...]:
+    name, model = item
+    if "missing" in model:
+        return name, model["missing"], "", ""
+    speed = model["tokens_per_second"]
+    return name, *(f"{speed[which]:,.0f}" for which in ("median", "low", "high"))
