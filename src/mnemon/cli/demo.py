@@ -19,6 +19,8 @@ class Demo:
     """folder of the results; where it is taken, a new one beside it"""
     seeds: tuple[int, ...] = (0,)
     """train both models once a seed"""
+    data: str = "python-env"
+    """python-env, or a folder, glob, JSON Lines file or byte stream"""
     json: bool = False
     """print one JSON value at the end"""
 
@@ -26,7 +28,7 @@ class Demo:
 def run(words: list[str]) -> None:
     command = parse(Demo, words, "mnemon demo")
     with Phases() as show:
-        folder = demo(command.out, command.minutes, command.seeds, show)
+        folder = demo(command.out, command.minutes, command.seeds, show, command.data)
     results = read_json(folder / "results.json")
     models = {name: model["bits_per_byte"] for name, model in results["models"].items()}
     value = {

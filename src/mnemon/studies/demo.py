@@ -39,18 +39,24 @@ DOES_NOT_SHOW = (
 )
 
 
-def demo(out: Path, minutes: int = 15, seeds: Sequence[int] = (0,), progress: Progress | None = None) -> Path:
-    """Train a Transformer-XL and a Memorizing Transformer of equal size on Python code and compare them on unseen code.
+def demo(
+    out: Path,
+    minutes: int = 15,
+    seeds: Sequence[int] = (0,),
+    progress: Progress | None = None,
+    source: str = "python-env",
+) -> Path:
+    """Train a Transformer-XL and a Memorizing Transformer of equal size on the same text; compare them on unseen text.
 
     Both see the same tokens in the same order; `results.json` and `report.html` are written to the folder `out`. One
     that already holds results is left alone and `out-2`, ... taken instead; one without is continued. `minutes` picks
-    the number of steps from a table.
+    the number of steps from a table. `source`: a corpus as `load_corpus` takes it.
     """
     check_extra()
     steps, folder = steps_of(minutes), _folder(Path(out))
     show = progress or (lambda phase, done, total, said: None)
     begun = time.perf_counter()
-    corpus = prepare(recipe(MEMORIZING), folder, show)
+    corpus = prepare(recipe(MEMORIZING).replace(data__source=source), folder, show)
     documents = unseen(corpus)
     seconds = {"corpus and tokenizer": time.perf_counter() - begun}
 
@@ -58,7 +64,7 @@ def demo(out: Path, minutes: int = 15, seeds: Sequence[int] = (0,), progress: Pr
     wanted = [(name, seed) for name in (MEMORIZING, BASELINE) for seed in seeds]
     run_all(
         [
-            partial(train_run, of_a_study(recipe(name), steps, seed), _run_folder(folder, name, seed))
+            partial(train_run, of_a_study(recipe(name), source, steps, seed), _run_folder(folder, name, seed))
             for name, seed in wanted
         ],
         show,

@@ -32,7 +32,7 @@ def pairing(out: Path, minutes: int, seeds: Sequence[int], progress: Progress) -
     folders = {(name, seed): out / f"{i}-seed{seed}" for i, name in enumerate(VARIANTS) for seed in seeds}
     run_all(
         [
-            partial(train_run, of_a_study(_variant(name), steps, seed), folder)
+            partial(train_run, of_a_study(_variant(name), "python-env", steps, seed), folder)
             for (name, seed), folder in folders.items()
         ],
         progress,

@@ -24,16 +24,20 @@ def prepare(config: RunConfig, folder: Path, progress: Progress) -> Corpus:
 
 
 def unseen(corpus: Corpus) -> list[Document]:
-    """Test documents that are long enough to fill the memory."""
+    """Test documents that are long enough to fill the memory; two at least, for one reads the memory of another."""
     long = [document for document in corpus.test if len(document.text) >= LEAST_CHARACTERS]
-    if not long:
-        raise Problem(f"corpus {corpus.name}: no test document of {LEAST_CHARACTERS} characters to evaluate on")
+    if len(long) < 2:
+        raise Problem(
+            f"corpus {corpus.name}: {len(long)} test documents of {LEAST_CHARACTERS:,} characters, and at least 2 are "
+            "needed; add longer documents"
+        )
     return long[:DOCUMENTS]
 
 
-def of_a_study(base: RunConfig, steps: int, seed: int) -> RunConfig:
-    """A recipe with the steps and seed of one run; one thread, so that a figure does not depend on the cores."""
-    return base.replace(train__steps=steps, train__seed=seed, train__checkpoint_every=250, train__threads=1)
+def of_a_study(base: RunConfig, source: str, steps: int, seed: int) -> RunConfig:
+    """A recipe with the corpus, steps and seed of one run; one thread: no figure is to depend on the cores."""
+    train = base.train.replace(steps=steps, seed=seed, checkpoint_every=250, threads=1)
+    return base.replace(data__source=source, train=train)
 
 
 def train_run(config: RunConfig, out: Path, progress: Progress) -> None:

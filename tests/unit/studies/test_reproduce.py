@@ -1,0 +1,52 @@
+from pathlib import Path
+
+import pytest
+
+from mnemon.config import Problem, read_json
+from mnemon.studies import TABLES, reproduce
+from mnemon.studies.reproduce import page
+
+RESULTS = Path(__file__).parents[3] / "docs" / "results"
+
+
+def test_an_unknown_table_is_a_problem_that_names_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(Problem, match="'pairing'"):
+        reproduce("pairings", tmp_path / "runs", tmp_path / "docs")
+
+
+@pytest.mark.parametrize("record", sorted((RESULTS / "records").glob("*.json")), ids=lambda path: path.stem)
+def test_committed_pages_are_what_their_records_give(record: Path) -> None:
+    values = read_json(record)
+    if values["table"] in TABLES:
+        assert (RESULTS / f"{record.stem}.md").read_text(encoding="utf-8") == page(values)
+
+
+def test_a_page_shows_every_figure_claim_and_the_command() -> None:
+    model = {
+        "params": 1234,
+        "tokens": 5678,
+        "seeds": [0, 1],
+        "bits_per_byte": {"0": 2.0, "512": 1.5},
+        "per_seed": [{"seed": seed, "bits_per_byte": {"0": 2.0 + seed, "512": 1.5}} for seed in (0, 1)],
+    }
+    claim = {
+        "name": "n",
+        "bits_per_byte": -0.5,
+        "interval": [-0.6, -0.4],
+        "documents": 3,
+        "holds": True,
+        "text": "less",
+    }
+    record = {
+        "table": "demo",
+        "command": "mnemon reproduce demo",
+        "models": {"big": model},
+        "comparisons": [claim],
+        "corpus": {"name": "texts", "fingerprint": "abc"},
+        "environment": {"processor": "a chip", "torch": "2", "date": "2026-01-01"},
+        "method": ["as it was"],
+    }
+    text = page(record)
+    for shown in ("2.0000", "3.0000", "1.5000", "-0.5000", "-0.6000 to -0.4000", "| yes |", "1,234", "5,678", "a chip"):
+        assert shown in text
+    assert "mnemon reproduce demo" in text
