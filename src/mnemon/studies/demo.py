@@ -78,7 +78,8 @@ def demo(
 
     first = own[MEMORIZING][0]
     begun = time.perf_counter()
-    examples = helped(runs[MEMORIZING][0], documents, first[0].documents, first[LARGEST].documents, LARGEST)
+    readings = (first[0].documents, first[LARGEST].documents)
+    (examples,) = run_all([partial(helped, runs[MEMORIZING][0].folder, documents, *readings, LARGEST)], show)
     seconds["examples"] = time.perf_counter() - begun
     model = runs[MEMORIZING][0].config.model
     results = {

@@ -1,5 +1,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,8 @@ import torch
 from mnemon.data import Document, inputs_and_targets
 from mnemon.evaluate import Scored
 from mnemon.model import LayerTrace, Transformer, computing
-from mnemon.train import Run
+from mnemon.studies.workers import Progress
+from mnemon.train import Run, load_run
 
 AROUND = 60  # characters shown before and after a token
 PASSAGES = 3  # retrieved passages shown a token
@@ -37,20 +39,28 @@ class _Text:
         }
 
 
-def helped(
-    run: Run, documents: Sequence[Document], without: Sequence[Scored], with_memory: Sequence[Scored], memory: int
+def helped(  # a run, what was read how, and the progress that every task of `run_all` is given
+    folder: Path,
+    documents: Sequence[Document],
+    without: Sequence[Scored],
+    with_memory: Sequence[Scored],
+    memory: int,
+    progress: Progress,
 ) -> list[dict[str, Any]]:
     """The tokens that memory helped most, a few of several documents, with the passages their heads retrieved."""
+    run = load_run(folder)
     chosen = _chosen(run, documents, without, with_memory)
     found: list[dict[str, Any]] = []
     by_name = {document.id: document for document in documents}
-    for name, tokens in chosen.items():
+    for number, (name, tokens) in enumerate(chosen.items()):
+        progress("looking up what helped", number, len(chosen), name)
         ids = run.tokenizer.encode(by_name[name].text)
         text = _Text(by_name[name], ids, run.tokenizer.spans(by_name[name].text))
         passages = _retrieved(run, text, sorted(token for token, _, _ in tokens), memory)
         for token, loss_without, loss_with in tokens:
             losses = {"loss_without": loss_without, "loss_with": loss_with}
             found.append(text.around(token) | losses | {"passages": passages[token]})
+    progress("looking up what helped", len(chosen), len(chosen), "")
     return sorted(found, key=lambda each: each["loss_with"] - each["loss_without"])
 
 
