@@ -200,6 +200,7 @@ class Attention(nn.Module):
         context, *rest = (part for name, part in parts.items() if part is not None and name != self.gated)
         if self.gate is None or self.gated is None:
             return joint([context, *rest])
+        memory, gate = parts[self.gated], wide(self.gate).sigmoid()
         if self.config.gate_over == "all":
-            return gated(joint([context, *rest]), parts[self.gated], self.gate.sigmoid())
-        return joint([gated(context, parts[self.gated], self.gate.sigmoid()), *rest])
+            return gated(joint([context, *rest]), memory, gate)
+        return joint([gated(context, memory, gate), *rest])

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mnemon.model.context import Context
-from mnemon.ops import Neighbours, Partial
+from mnemon.ops import Neighbours, Partial, wide
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def trace(
     joint = torch.ones_like(z) if len(pooled) == 1 else torch.nan_to_num(z.softmax(-1))  # one alone is taken as it is
     split = dict(zip(pooled, joint.unbind(-1), strict=True))
     if gate is not None and gated is not None and memory is not None and memory.z is not None:
-        g = torch.where(memory.z > -math.inf, gate.sigmoid()[:, None], 0.0)
+        g = torch.where(memory.z > -math.inf, wide(gate).sigmoid()[:, None], 0.0)
         weighed = split if over_all else {"context": split["context"]}
         split |= {name: share * (1 - g) for name, share in weighed.items()}
         split[gated] = g if over_all else weighed["context"] * g
@@ -60,7 +60,7 @@ def trace(
     found = [_neighbours(read, parts[name]) for name, read in reads.items() if isinstance(read, Neighbours)]
     return LayerTrace(
         {name: share.detach() for name, share in shares.items()},
-        None if gate is None else gate.detach().sigmoid(),
+        None if gate is None else wide(gate.detach()).sigmoid(),
         found[0] if found else None,
     )
 

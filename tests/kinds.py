@@ -1,0 +1,90 @@
+"""The models that the laws hold for: every recipe and every mixture of pools and positions, at a small odd size."""
+
+from mnemon.model import AttentionConfig, ModelConfig
+from mnemon.pools import CacheConfig, KNNConfig, PersistentConfig, PoolsConfig
+from mnemon.positions import POSITIONS
+from mnemon.positions.learned import LearnedConfig
+from mnemon.positions.t5 import T5Config
+from mnemon.recipes import RECIPES
+from models import SEGMENT, VOCABULARY, WINDOW, small
+
+KV, HIDDEN, PERSISTENT = CacheConfig(stores="kv"), CacheConfig(stores="hidden"), PersistentConfig(n=6)
+GATED = KNNConfig(layers=(1,), size=8, top_k=3)  # the ring wraps in the middle of a segment
+JOINT = KNNConfig(layers=(0, 1), size=8, top_k=3, merge="joint")
+
+MIXTURES: dict[str, PoolsConfig] = {
+    "local": PoolsConfig(),
+    "cache": PoolsConfig(cache=KV),
+    "hidden cache": PoolsConfig(cache=HIDDEN),
+    "hidden cache, persistent": PoolsConfig(cache=HIDDEN, persistent=PERSISTENT),
+    "knn": PoolsConfig(knn=GATED),
+    "cache, knn": PoolsConfig(cache=KV, knn=GATED),
+    "cache, joint knn": PoolsConfig(cache=KV, knn=JOINT),
+    "cache, persistent, knn": PoolsConfig(cache=KV, persistent=PERSISTENT, knn=GATED),
+    "hidden cache, persistent, joint knn": PoolsConfig(cache=HIDDEN, persistent=PERSISTENT, knn=JOINT),
+    "cache, next values": PoolsConfig(cache=KV, knn=GATED.replace(value="next")),
+}
+
+
+def _at(position: str) -> dict[str, object]:
+    """The changes that give a small model this position scheme."""
+    fitting: dict[str, object] = {"learned": LearnedConfig(span=WINDOW), "t5": T5Config(buckets=4, furthest=6)}
+    return {"position": fitting.get(position, POSITIONS[position]())}
+
+
+def shrunk(model: ModelConfig) -> ModelConfig:
+    """A recipe's model at the small size: every choice of kind is kept, every number made small."""
+    span, window = model.attention.span, WINDOW
+    position = model.position
+    if isinstance(position, LearnedConfig):
+        position = position.replace(span=WINDOW)
+    if isinstance(position, T5Config):
+        position = position.replace(buckets=4, furthest=6)
+    knn = model.pools.knn
+    return model.replace(
+        vocab_size=VOCABULARY,
+        dim=12,
+        n_layers=2,
+        n_heads=3,
+        head_dim=4,
+        segment=SEGMENT,
+        window=window,
+        position=position,
+        dropout=0.0,
+        final_dropout=0.0,
+        attention=model.attention.replace(dropout=0.0, span=span and span.replace(limit=window, ramp=2)),
+        pools=model.pools.replace(
+            persistent=model.pools.persistent and PERSISTENT, knn=knn and knn.replace(layers=(1,), size=8, top_k=3)
+        ),
+        feedforward=model.feedforward and model.feedforward.replace(dim=10),
+        embedding=model.embedding.replace(cutoffs=(4, 9), divide=2),
+    )
+
+
+def _recipes() -> dict[str, ModelConfig]:
+    """One small model for each recipe that differs from those before it in more than size."""
+    found: dict[str, ModelConfig] = {}
+    for name, make in RECIPES.items():
+        model = shrunk(make().model)
+        if model not in found.values():
+            found[name] = model
+    return found
+
+
+RECIPE_MODELS = _recipes()
+MIXED_MODELS = {f"{pools}; t5": small(pools=mixture, **_at("t5")) for pools, mixture in MIXTURES.items()} | {
+    "cache, persistent, knn over all; t5": small(
+        pools=MIXTURES["cache, persistent, knn"], attention=AttentionConfig(gate_over="all"), **_at("t5")
+    ),
+}
+PLACED_MODELS = {
+    f"{pools}; {position}": small(pools=MIXTURES[pools], **_at(position))
+    for position in POSITIONS
+    if position != "t5"
+    for pools in MIXTURES
+}
+FEW_PLACED = {name: model for name, model in PLACED_MODELS.items() if name.startswith("cache, persistent, knn;")}
+MODELS: dict[str, ModelConfig] = RECIPE_MODELS | MIXED_MODELS | FEW_PLACED
+ALL_MODELS: dict[str, ModelConfig] = RECIPE_MODELS | MIXED_MODELS | PLACED_MODELS
+REMEMBERING = {name: model for name, model in MODELS.items() if model.pools.knn}
+CACHED = {name: model for name, model in MODELS.items() if model.pools.cache}
