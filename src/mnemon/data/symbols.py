@@ -11,7 +11,7 @@ LINE_END = ord("\n")
 
 
 class Symbols(Tokenizer):
-    """The symbols of the training text and `<eos>` for a line end: the character vocabulary of paper A.
+    """The symbols of the training text and `<eos>` for a line end: the character vocabulary of the paper.
 
     A symbol is a byte of UTF-8, as in the preparation of enwik8 that the paper's figures rest on (205 symbols; text8
     has 28). Any text made of the training text's bytes comes back exactly. No start id: the first symbol of a document
