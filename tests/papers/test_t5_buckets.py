@@ -1,4 +1,4 @@
-"""The causal buckets of T5 with 32 buckets and distance 128, as Memorizing Transformers use them (arXiv 2203.08913, section 3.1)."""
+"""The causal buckets of T5 with 32 buckets and distance 128, as in arXiv 2203.08913, section 3.1."""
 
 import math
 
