@@ -16,6 +16,7 @@ from mnemon.data import Corpus, DataConfig, Document, make_tokenizer
 from mnemon.data.byte_tokens import Bytes
 from mnemon.train import OPTIMIZERS, Record, load_run, read_records, resume, train
 from mnemon.train.checkpoint import saved_steps
+from mnemon.train.run import pick_device
 
 DROPOUT = {"dropout": 0.2, "final_dropout": 0.1}
 
@@ -254,6 +255,30 @@ def test_a_full_disk_keeps_the_previous_checkpoint(tmp_path: Path, monkeypatch: 
     assert losses(tmp_path / "run") == losses(whole)
 
 
+@pytest.mark.parametrize(
+    ("module", "function", "said"),
+    [
+        ("mnemon.train.loop", "write_weights", r"model.safetensors: cannot be written .*No space left"),
+        ("mnemon.train.metrics.json", "dumps", r"metrics.jsonl: cannot be written .*No space left"),
+    ],
+)
+def test_a_disk_that_fills_elsewhere_is_a_problem_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, function: str, said: str
+) -> None:
+    def full(*args: object, **kwargs: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    def fill(record: Record) -> None:
+        monkeypatch.setattr(f"{module}.{function}", full)
+
+    whole = train(tiny.run_config(), tmp_path / "whole", tiny.corpus())
+    with pytest.raises(Problem, match=said):
+        train(tiny.run_config(), tmp_path / "run", tiny.corpus(), on_step=fill)
+    monkeypatch.undo()
+    resume(tmp_path / "run", tiny.corpus())
+    assert losses(tmp_path / "run") == losses(whole)
+
+
 @pytest.mark.parametrize("torn", [b"", b"\n", b'{"step": 13, "lo', b'{"step": 11, "loss": 1.0}\n{"st'])
 def test_a_torn_line_of_metrics_is_dropped(tmp_path: Path, torn: bytes) -> None:
     out = train(tiny.run_config(), tmp_path / "run", tiny.corpus())
@@ -364,6 +389,18 @@ def test_a_folder_that_is_no_run_is_a_problem(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"format": "mnemon-run", "version": 9}')
     with pytest.raises(Problem, match="run format 9, this mnemon reads 1"):
         load_run(tmp_path)
+
+
+def test_a_tokenizer_that_the_model_is_too_small_for_is_a_problem(tmp_path: Path) -> None:
+    symbols = make_tokenizer(DataConfig(tokenizer="symbols"), tiny.documents())
+    out = train(tiny.run_config("memorizing", {"vocab_size": 0}, steps=1), tmp_path / "run", tiny.corpus(), symbols)
+    Bytes().save(out / "tokenizer.json")
+    with pytest.raises(Problem, match=r"tokenizer.json: 257 tokens, but the model has \d+"):
+        load_run(out)
+
+
+def test_auto_is_a_device_that_is_there() -> None:
+    assert pick_device("auto").type in ("cuda", "mps", "cpu")
 
 
 def test_weights_of_another_model_are_a_problem_when_a_run_is_loaded(tmp_path: Path) -> None:

@@ -1,0 +1,30 @@
+import signal
+import threading
+
+import pytest
+
+from mnemon.train.interrupt import Interrupt
+
+
+def test_the_first_ctrl_c_is_noted_and_the_second_interrupts() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), Interrupt() as interrupt:
+        assert not interrupt.asked
+        signal.raise_signal(signal.SIGINT)
+        assert interrupt.asked
+        signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_in_another_thread_signals_are_left_alone() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    found: list[object] = []
+
+    def use() -> None:
+        with Interrupt() as interrupt:
+            found.extend([interrupt.asked, signal.getsignal(signal.SIGINT)])
+
+    thread = threading.Thread(target=use)
+    thread.start()
+    thread.join()
+    assert found == [False, before]
