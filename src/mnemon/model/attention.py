@@ -126,15 +126,15 @@ class Attention(nn.Module):
         local, cache = reads["local"], reads.get("cache")
         assert isinstance(local, Hidden)
         assert not isinstance(cache, Neighbours)
-        reach = self.window if self.span is None else min(self.window, self.span.longest())
-        context = assemble(local, cache, self._project, reach)
-        t = x.shape[1]
-        update = Fresh(x.detach(), view.position, context.k[:, :, -t:].detach(), context.v[:, :, -t:].detach())
+        reach = None if self.span is None else min(self.window, self.span.longest())
+        context = assemble(local, cache, self._project, self.window if reach is None else reach)
+        k, v = (each[:, :, -x.shape[1] :].detach() for each in (context.k, context.v))
+        update = replace(fresh, x=x.detach(), k=k, v=v, reach=reach)
         parts = self._partials(q, context, reads, scheme, call)
         merged = self._merge(parts)
         over_all = self.config.gate_over == "all"
         found = trace(parts, context, self.gate, self.gated, over_all, reads) if call.inspect else None
-        return self.out(rearrange(merged.o, "b h t d -> b t (h d)")), replace(update, lengths=call.lengths), found
+        return self.out(rearrange(merged.o, "b h t d -> b t (h d)")), update, found
 
     def named_pools(self) -> dict[str, Pool]:
         """The pools by name, in the order in which they are read."""

@@ -18,6 +18,7 @@ class Fresh:
     `x` are attention's inputs; `k`, `v` the keys (normalised, un-rotated) and values made of them, absent while pools
     are read. `position` is each row's stream position of the first token, `lengths` the number of real tokens and
     `ends` the rows whose document ends here (all three on the CPU; None: every token is real, no document ends).
+    `reach` is how far back the layer's longest span may soon look (None: as far as its window).
     """
 
     x: Float[Tensor, "b t e"]
@@ -26,6 +27,7 @@ class Fresh:
     v: Float[Tensor, "b h t d"] | None = None
     lengths: Int[Tensor, " b"] | None = None
     ends: Bool[Tensor, " b"] | None = None
+    reach: int | None = None
 
     def real(self) -> Int[Tensor, " b"]:
         """Number of real tokens a row."""

@@ -52,8 +52,9 @@ class HiddenCache(Pool):
 
     def update(self, state: HiddenCacheState, fresh: Fresh) -> HiddenCacheState:
         lengths = fresh.real()
-        h = recent.append(state.h.to(fresh.x.device), fresh.x, lengths, self.length)
-        return HiddenCacheState(h, (state.count + lengths).clamp(max=self.length))
+        keep = _kept(self.length, fresh)
+        h = recent.append(state.h.to(fresh.x.device), fresh.x, lengths, keep)
+        return HiddenCacheState(h, (state.count + lengths).clamp(max=keep))
 
     def select(self, state: HiddenCacheState, rows: Tensor) -> HiddenCacheState:
         return HiddenCacheState(state.h[rows.to(state.h.device)], state.count[rows.cpu()])
@@ -83,16 +84,21 @@ class KeyValueCache(Pool):
     def update(self, state: KeyValueCacheState, fresh: Fresh) -> KeyValueCacheState:
         assert fresh.k is not None
         assert fresh.v is not None
-        lengths = fresh.real()
+        lengths, keep = fresh.real(), _kept(self.length, fresh)
         k, v = (
-            recent.append(old.to(new.device), new, lengths, self.length)
+            recent.append(old.to(new.device), new, lengths, keep)
             for old, new in ((state.k, fresh.k), (state.v, fresh.v))
         )
-        return KeyValueCacheState(k, v, (state.count + lengths).clamp(max=self.length))
+        return KeyValueCacheState(k, v, (state.count + lengths).clamp(max=keep))
 
     def select(self, state: KeyValueCacheState, rows: Tensor) -> KeyValueCacheState:
         picked = rows.to(state.k.device)
         return KeyValueCacheState(state.k[picked], state.v[picked], state.count[rows.cpu()])
+
+
+def _kept(length: int, fresh: Fresh) -> int:
+    """Positions to keep: no more than the layer's longest span may look at."""
+    return length if fresh.reach is None else min(length, fresh.reach)
 
 
 class CacheConfig(Config):

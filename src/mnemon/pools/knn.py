@@ -2,10 +2,10 @@ from dataclasses import dataclass, replace
 from typing import Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, field_validator
 from torch import Tensor
 
-from mnemon.config import Config, Problem
+from mnemon.config import Config, Problem, nearest
 from mnemon.index import INDEXES, RingStore
 from mnemon.ops import Neighbours
 from mnemon.pools import recent
@@ -173,7 +173,14 @@ class KNNConfig(Config):
     top_k: int = Field(32, ge=1)
     merge: Literal["gated", "joint"] = "gated"
     value: Literal["own", "next"] = "own"
-    index: Literal["exact"] = "exact"
+    index: str = "exact"
+
+    @field_validator("index")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in INDEXES:
+            raise ValueError(f"no such index{nearest(name, list(INDEXES))}")
+        return name
 
     def build(self, dim: int, n_heads: int, head_dim: int, segment: int, window: int, cached: int) -> Pool:
         return KNNPool(n_heads, head_dim, segment, window, cached, self)

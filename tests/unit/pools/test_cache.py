@@ -120,3 +120,14 @@ def test_a_cache_of_no_length_stays_empty(pool: Pool) -> None:
     none = CacheConfig(stores=kind).build(WIDTH, HEADS, DIM, segment=5, window=9, cached=0)
     state = none.update(none.init_state(2), segment([0, 0], [3, 1]))
     assert seen(none, state, whole([3, 1], 2)) == [[], []]
+
+
+def test_a_cache_keeps_no_more_than_the_longest_span_may_look_at() -> None:
+    pool = CacheConfig(stores="hidden", length=50).build(3, 1, 3, 7, 50, 50)
+    fresh = Fresh(torch.randn(2, 7, 3), torch.zeros(2, dtype=torch.long), reach=4)
+    state = pool.update(pool.init_state(2), fresh)
+    assert state.h.shape[1] == 4
+    assert state.count.tolist() == [4, 4]
+    grown = pool.update(state, Fresh(torch.randn(2, 7, 3), torch.full((2,), 7), reach=9))
+    assert grown.h.shape[1] == 9
+    assert grown.count.tolist() == [9, 9]
