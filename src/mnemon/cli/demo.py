@@ -53,7 +53,7 @@ def _text(value: dict[str, Any]) -> str:
     ]
     return "\n".join(
         [
-            "bits/byte on unseen packages, by memory size",
+            "bits/byte on unseen documents, by memory size",
             say.table([("", *sizes), *rows]),
             "",
             "lower loss? difference in bits/byte [95 % interval over documents]",

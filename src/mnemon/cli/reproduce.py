@@ -27,7 +27,7 @@ def run(words: list[str]) -> None:
     name, rest = first_word(words, Reproduce, "mnemon reproduce TABLE")
     if name == "list":
         listed = {table: each.asks for table, each in TABLES.items()}
-        say.result(listed, "--json" in rest, lambda: say.table(list(listed.items())))
+        say.result(listed, "--json" in rest, lambda: say.table(listed.items(), left=2))
         return
     command = parse(Reproduce, rest, f"mnemon reproduce {name}")
     out = command.out or Path("runs") / name

@@ -22,6 +22,8 @@ def ready_splits(folder: Path, suffix: str) -> dict[str, Path]:
 
 def resolved(source: str, known: list[str]) -> tuple[str, str]:
     """The data set's kind and the path to give it; `kind:path` says the kind outright."""
+    if not source:
+        raise Problem("no data source given: name a folder, a file or python-env with --data")
     kind, colon, path = source.partition(":")
     if kind in known and (colon or not Path(source).exists()):
         return kind, path

@@ -32,7 +32,7 @@ def vanilla() -> RunConfig:
     train = TrainConfig(
         steps=500_000, lanes=256, lr=1e-3, warmup=1000, schedule="inverse-sqrt", optimizer="adamw", weight_decay=0.0
     )
-    data = DataConfig(source="PATH", tokenizer="bpe", vocab_size=32_128)
+    data = DataConfig(source="", tokenizer="bpe", vocab_size=32_128)
     return RunConfig(recipe="vanilla", model=model, data=data, train=train)
 
 
@@ -87,7 +87,7 @@ def all_attention() -> RunConfig:
     train = TrainConfig(
         steps=480_000, lanes=64, lr=2.5e-4, warmup=32_000, schedule="constant", optimizer="adamw", weight_decay=0.0
     )
-    data = DataConfig(source="PATH", tokenizer="symbols")
+    data = DataConfig(source="", tokenizer="symbols")
     return RunConfig(recipe="all-attention", model=model, data=data, train=train)
 
 
@@ -127,7 +127,7 @@ def all_attention_wikitext103() -> RunConfig:
     train = TrainConfig(
         steps=850_000, lanes=64, lr=2.5e-4, warmup=8000, schedule="constant", optimizer="adamw", weight_decay=0.0
     )
-    data = DataConfig(source="PATH", tokenizer="words")
+    data = DataConfig(source="", tokenizer="words")
     return RunConfig(recipe="all-attention-wikitext103", model=model, data=data, train=train)
 
 

@@ -34,5 +34,5 @@ def transformer_xl_dai() -> RunConfig:
         steps=400_000, lanes=22, lr=2.5e-4, warmup=0, schedule="cosine", optimizer="adamw", weight_decay=0.0
     )
     return RunConfig(
-        recipe="transformer-xl-dai", model=model, data=DataConfig(source="PATH", tokenizer="symbols"), train=train
+        recipe="transformer-xl-dai", model=model, data=DataConfig(source="", tokenizer="symbols"), train=train
     )

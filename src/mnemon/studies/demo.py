@@ -53,6 +53,8 @@ def demo(
     the number of steps from a table. `source`: a corpus as `load_corpus` takes it.
     """
     check_extra()
+    if not seeds:
+        raise Problem("no seed given: train with at least one")
     steps, folder = steps_of(minutes), _folder(Path(out))
     show = progress or (lambda phase, done, total, said: None)
     begun = time.perf_counter()

@@ -11,8 +11,8 @@ SMALL = [
     "--model.n-layers=2",
     "--model.n-heads=2",
     "--model.head-dim=4",
-    "--model.segment=8",
-    "--model.window=8",
+    "--model.segment=32",
+    "--model.window=16",
     "--model.feedforward.dim=16",
     "--model.pools.knn.layers=1",
     "--model.pools.knn.size=64",
@@ -29,7 +29,7 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number in range(8):
         draw = random.Random(number)
         names = [f"name{draw.randrange(1000)}" for _ in range(5)]
-        lines = (f"{draw.choice(names)} = {draw.choice(names)} + {draw.randrange(10)}" for _ in range(20))
+        lines = (f"{draw.choice(names)} = {draw.choice(names)} + {draw.randrange(10)}" for _ in range(10))
         (folder / f"{number}.txt").write_text("\n".join(lines))
     return folder
 

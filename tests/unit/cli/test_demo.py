@@ -20,14 +20,16 @@ RESULTS = {
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, tuple[int, ...]]]:
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, tuple[int, ...], str]]:
     """What the study was asked for; it writes ready results and no page."""
     calls = []
 
-    def study(out: Path, minutes: int, seeds: Sequence[int], progress: Callable[[str, int, int, str], None]) -> Path:
+    def study(
+        out: Path, minutes: int, seeds: Sequence[int], progress: Callable[[str, int, int, str], None], source: str
+    ) -> Path:
         if minutes < 1:
             raise Problem(f"minutes {minutes}: at least 1 are needed")
-        calls.append((minutes, tuple(seeds)))
+        calls.append((minutes, tuple(seeds), source))
         progress("training", 1, 2, "loss 3")
         progress("training", 2, 2, "loss 2")
         write_json(out / "results.json", RESULTS)
@@ -38,11 +40,11 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, tuple[int, ...]]]:
 
 
 def test_a_demo_says_what_it_found(asked: list, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["demo", "--out", str(tmp_path), "--minutes", "1", "--seeds", "0", "1"]) == 0
-    assert asked == [(1, (0, 1))]
+    assert main(["demo", "--out", str(tmp_path), "--minutes", "1", "--seeds", "0", "1", "--data", "texts"]) == 0
+    assert asked == [(1, (0, 1), "texts")]
     said = capsys.readouterr()
     assert said.out.splitlines() == [
-        "bits/byte on unseen packages, by memory size",
+        "bits/byte on unseen documents, by memory size",
         "                          0    8192",
         "memorizing-tiny      2.5000  2.2500",
         "transformer-xl-tiny  2.4000",
@@ -60,7 +62,7 @@ def test_a_quarter_of_an_hour_and_one_seed_are_the_default(
     asked: list, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["demo", "--out", str(tmp_path), "--json"]) == 0
-    assert asked == [(15, (0,))]
+    assert asked == [(15, (0,), "python-env")]
     value = json.loads(capsys.readouterr().out)
     assert value["bits_per_byte"]["memorizing-tiny"]["8192"] == 2.25
     assert value["results"] == f"{tmp_path}/results.json"

@@ -55,3 +55,8 @@ def test_max_documents_limits_each_split_and_says_so(tmp_path: Path) -> None:
     assert {document.id for document in some.train} <= {document.id for document in whole.train}
     assert some.fingerprint != whole.fingerprint
     assert load_corpus(str(tmp_path), DataConfig(max_documents=60)) == whole
+
+
+def test_no_source_is_not_the_current_folder() -> None:
+    with pytest.raises(Problem, match="no data source given"):
+        resolved("", ["folder"])
