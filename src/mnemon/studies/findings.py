@@ -66,13 +66,14 @@ def comparisons(own: Readings, other: Sequence[Result], window: int) -> list[dic
         ),
         compare(
             f"beyond position {2 * window}",
-            f"Against {BASELINE}, for the tokens whose document began out of reach of window and cache.",
+            f"Against {BASELINE}, for the tokens of each document whose beginning its window no longer reaches.",
             between(full, 2 * window),
             between(baseline, 2 * window),
         ),
         compare(
             f"up to position {window}",
-            f"Against {BASELINE}, for the first {window} tokens of each document, which its window covers whole.",
+            f"Control, where no gain is to be expected: against {BASELINE}, for the first {window} tokens of each "
+            "document, which its window covers whole.",
             between(full, 0, window),
             between(baseline, 0, window),
         ),
