@@ -96,13 +96,14 @@ def test_scores_are_in_the_dtype_of_the_store_and_carry_no_gradient() -> None:
     assert not scores.requires_grad
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 @pytest.mark.parametrize("distinct", [3, 50, 10**6], ids=["many ties", "some ties", "no ties"])
 @pytest.mark.parametrize(
     ("m", "k"), [(16 * 8, 2), (16 * 9, 2), (16 * 40, 10), (16 * 33, 7), (16 * 40 + 1, 10), (90, 30)]
 )
-def test_selection_in_two_stages_equals_topk(m: int, k: int, distinct: int) -> None:
+def test_selection_in_two_stages_equals_topk(m: int, k: int, distinct: int, dtype: torch.dtype) -> None:
     draw = torch.Generator().manual_seed(m + k)
-    scores = torch.randint(0, distinct, (B, T, m), generator=draw).double()
+    scores = torch.randint(-distinct, distinct, (B, T, m), generator=draw).to(dtype)
     scores[0, 0, : m - k + 1] = -math.inf  # fewer than k are left
     scores[0, 1] = -math.inf
     top, ids = exact.select(scores, k)
