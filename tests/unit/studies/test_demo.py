@@ -8,6 +8,8 @@ from mnemon.config import Problem, read_json
 from mnemon.studies import STEPS, demo
 from mnemon.studies.demo import SIZES, steps_of
 
+pytestmark = pytest.mark.timeout(900)  # two trainings and six evaluations, in processes of their own
+
 
 def write_corpus(folder: Path) -> None:
     """Long documents in three splits, each full of names that occur nowhere else: what memory is for."""
