@@ -45,6 +45,38 @@ def test_a_memory_written_before_backward_raises_instead_of_giving_wrong_gradien
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize("name", REMEMBERING)
+def test_a_reset_before_backward_changes_no_gradient(name: str, checkpointing: bool) -> None:
+    model = awake(REMEMBERING[name].replace(checkpointing=checkpointing))
+    found = []
+    for early in (False, True):
+        state = model.init_state(2)
+        read(model, state, text(2, 10))
+        output, _ = model(text(2, 3, seed=1), state)
+        if early:
+            state.reset(torch.tensor([True, True]))
+        found.append(gradients(model, output.hidden))
+    torch.testing.assert_close(*found, rtol=0, atol=1e-12)
+
+
+def test_recomputed_layers_search_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = awake(REMEMBERING["memorizing"].replace(checkpointing=True))
+    state, pool = model.init_state(2), model.blocks[1].attention.pools["knn"]
+    read(model, state, text(2, 10))
+    searches: list[torch.Tensor] = []
+    plain = pool.search
+
+    def counted(q: torch.Tensor, *rest: object) -> tuple[torch.Tensor, torch.Tensor]:
+        searches.append(q)
+        return plain(q, *rest)
+
+    monkeypatch.setattr(pool, "search", counted)
+    model(text(2, 3), state)[0].hidden.sum().backward()
+    assert len(searches) == 1
+    assert not searches[0].requires_grad
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
 @pytest.mark.parametrize("name", MODELS)
 def test_a_commit_that_writes_no_memory_may_come_before_backward(name: str, checkpointing: bool) -> None:
     model = awake(MODELS[name].replace(checkpointing=checkpointing))

@@ -103,9 +103,10 @@ def test_scores_are_in_the_dtype_of_the_store_and_carry_no_gradient() -> None:
 )
 def test_selection_in_two_stages_equals_topk(m: int, k: int, distinct: int, dtype: torch.dtype) -> None:
     draw = torch.Generator().manual_seed(m + k)
-    scores = torch.randint(-distinct, distinct, (B, T, m), generator=draw).to(dtype)
+    scores = (torch.randint(0, distinct, (B, T, m), generator=draw) - distinct // 2).to(dtype)
     scores[0, 0, : m - k + 1] = -math.inf  # fewer than k are left
     scores[0, 1] = -math.inf
+    scores[0, 2, 5], scores[0, 3] = math.inf, -0.0
     top, ids = exact.select(scores, k)
     assert torch.equal(top, scores.topk(k, dim=-1)[0])
     assert torch.equal(scores.gather(-1, ids), top)
