@@ -1,4 +1,6 @@
 import math
+from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -22,6 +24,14 @@ def stored(dtype: torch.dtype = torch.float64) -> Neighbours:
     rows, positions = torch.tensor([1, 0, 1]), torch.zeros(S, M, dtype=torch.long)
     scores = torch.zeros(B, H, T, K, dtype=dtype)
     return Neighbours(keys, values, positions, rows, ids, valid, scores, write_count(keys))
+
+
+def found_everywhere(dtype: torch.dtype = torch.float64) -> Neighbours:
+    """The same where every query found k entries, so that none needs a mask."""
+    read = stored(dtype)
+    draw = torch.Generator().manual_seed(3)
+    ids = torch.stack([torch.randperm(M - 1, generator=draw)[:K] for _ in range(B * H * T)]).view(B, H, T, K)
+    return replace(read, ids=ids, valid=torch.ones_like(read.valid))
 
 
 def queries(dtype: torch.dtype = torch.float64) -> Tensor:
@@ -48,10 +58,13 @@ def gradient(part: Partial, q: Tensor, through: str) -> Tensor:
     return torch.autograd.grad(total, q, retain_graph=True)[0]
 
 
+@pytest.mark.parametrize("make", [stored, found_everywhere])
 @pytest.mark.parametrize("tile", [1, 2 * K * D * 8, 1 << 25])
-def test_neighbours_equal_a_masked_softmax_over_the_whole_store(tile: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_neighbours_equal_a_masked_softmax_over_the_whole_store(
+    tile: int, make: Callable[[], Neighbours], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(neighbours, "TILE_BYTES", tile)
-    q, read = queries(), stored()
+    q, read = queries(), make()
     found, expected = partial_neighbours(q, read), dense(q, read)
     torch.testing.assert_close(found.o, expected.o)
     torch.testing.assert_close(found.z, expected.z)
@@ -62,8 +75,9 @@ def test_neighbours_equal_a_masked_softmax_over_the_whole_store(tile: int, monke
         torch.testing.assert_close(gradient(found, q, through), gradient(expected, q, through))
 
 
-def test_gradients_of_neighbours_are_those_of_their_outputs() -> None:
-    read = stored()
+@pytest.mark.parametrize("make", [stored, found_everywhere])
+def test_gradients_of_neighbours_are_those_of_their_outputs(make: Callable[[], Neighbours]) -> None:
+    read = make()
 
     def call(q: Tensor) -> tuple[Tensor, Tensor]:
         part = partial_neighbours(q, read)
@@ -86,6 +100,18 @@ def test_entries_that_were_not_found_are_never_touched() -> None:
     assert not bool(gradient(part, q, "o and z")[0, :, 2].any())
 
 
+def test_where_nothing_was_found_nothing_is_answered() -> None:
+    q, read = queries(), stored()
+    read = replace(read, ids=torch.full_like(read.ids, M - 1), valid=torch.zeros_like(read.valid))
+    part = partial_neighbours(q, read)
+    assert part.z is not None
+    assert part.weights is not None
+    assert not bool(part.o.any())
+    assert not bool(part.weights.any())
+    assert torch.equal(part.z, torch.full((B, H, T), -math.inf).double())
+    assert not bool(gradient(part, q, "o").any())
+
+
 def test_a_write_between_search_and_use_raises() -> None:
     q, read = queries(), stored()
     read.keys[0, 0, 0] += 1
@@ -101,11 +127,14 @@ def test_a_write_between_forward_and_backward_raises() -> None:
         part.o.sum().backward()
 
 
+@pytest.mark.parametrize("make", [stored, found_everywhere])
 @pytest.mark.parametrize("held", [torch.bfloat16, torch.float32])
 @pytest.mark.parametrize("asked", [torch.bfloat16, torch.float32])
-def test_outputs_and_gradients_keep_the_dtype_of_the_queries(asked: torch.dtype, held: torch.dtype) -> None:
-    q, read = queries(asked), stored(held)
-    part, expected = partial_neighbours(q, read), dense(q.double(), stored())
+def test_outputs_and_gradients_keep_the_dtype_of_the_queries(
+    asked: torch.dtype, held: torch.dtype, make: Callable[[torch.dtype], Neighbours]
+) -> None:
+    q, read = queries(asked), make(held)
+    part, expected = partial_neighbours(q, read), dense(q.double(), make(torch.float64))
     assert part.z is not None
     assert (part.o.dtype, part.z.dtype) == (asked, torch.float32)
     torch.testing.assert_close(part.o.double(), expected.o, atol=5e-2, rtol=5e-2)
