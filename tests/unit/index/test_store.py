@@ -99,6 +99,19 @@ def test_of_more_than_a_capacity_s_worth_the_last_entries_stay(before: int) -> N
     stream.check()
 
 
+def test_no_slot_is_written_twice_by_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which of two writes to one slot wins is not defined on every device."""
+    stream, plain = Stream(7), Tensor.index_copy_
+
+    def checked(ring: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
+        assert len(index.unique()) == len(index)
+        return plain(ring, dim, index, source)
+
+    monkeypatch.setattr(Tensor, "index_copy_", checked)
+    stream.write([18, 8, 7])
+    stream.check()
+
+
 def test_reset_empties_some_rows_and_leaves_the_others() -> None:
     stream = Stream(7)
     stream.write([5, 6, 9])
