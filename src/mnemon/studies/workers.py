@@ -1,6 +1,7 @@
 import multiprocessing
 import os
 import queue
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from functools import partial
@@ -24,7 +25,7 @@ def run_all(tasks: Sequence[Task], progress: Progress) -> list[Any]:
     n_workers = min(len(tasks), os.cpu_count() or 1)
     with context.Manager() as manager:
         said: queue.Queue[tuple[str, int, int, str]] = manager.Queue()
-        pool = ProcessPoolExecutor(n_workers, context, initializer=_one_thread)
+        pool = ProcessPoolExecutor(n_workers, context, initializer=_begin)
         try:
             futures = [pool.submit(task, partial(_say, said)) for task in tasks]
             while not all(future.done() for future in futures):
@@ -36,8 +37,17 @@ def run_all(tasks: Sequence[Task], progress: Progress) -> list[Any]:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _one_thread() -> None:
+def _begin() -> None:
+    """One thread of work, and one that ends the process with its parent: a rerun must find nobody at work."""
     torch.set_num_threads(1)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)  # at once: files are written whole or not at all
 
 
 def _say(said: "queue.Queue[tuple[str, int, int, str]]", phase: str, done: int, total: int, words: str) -> None:

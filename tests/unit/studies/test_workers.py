@@ -1,4 +1,8 @@
 import os
+import signal
+import subprocess
+import sys
+import time
 from functools import partial
 
 import pytest
@@ -15,6 +19,36 @@ def square(x: int, progress: Progress) -> tuple[int, int, int]:
 
 def fail(progress: Progress) -> None:
     raise Problem("this task cannot be done")
+
+
+def idle(progress: Progress) -> None:
+    while True:
+        progress("idle", 0, os.getpid(), "")
+        time.sleep(0.05)
+
+
+def show(phase: str, done: int, total: int, words: str) -> None:
+    sys.stdout.write(f"{total}\n")
+    sys.stdout.flush()
+
+
+def test_tasks_end_when_the_process_that_asked_for_them_is_killed() -> None:
+    here = os.path.dirname(__file__)
+    code = f"import sys; sys.path.insert(0, {here!r}); import test_workers as t; t.run_all([t.idle], t.show)"
+    asking = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert asking.stdout is not None
+    worker = int(asking.stdout.readline())
+    os.kill(asking.pid, signal.SIGKILL)
+    asking.wait()
+    asking.stdout.close()
+    deadline = time.monotonic() + 60
+    while os.path.exists(f"/proc/{worker}/stat") and time.monotonic() < deadline:
+        with open(f"/proc/{worker}/stat", encoding="utf-8") as stat:
+            if stat.read().rpartition(")")[2].split()[0] == "Z":
+                break
+        time.sleep(0.1)
+    else:
+        assert not os.path.exists(f"/proc/{worker}/stat")
 
 
 def test_results_come_in_the_order_of_the_tasks_from_other_processes_of_one_thread() -> None:
