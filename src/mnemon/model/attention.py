@@ -1,7 +1,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from einops import rearrange
@@ -138,7 +138,7 @@ class Attention(nn.Module):
 
     def named_pools(self) -> dict[str, Pool]:
         """The pools by name, in the order in which they are read."""
-        return {name: pool for name, pool in self.pools.items() if isinstance(pool, Pool)}
+        return {name: cast(Pool, pool) for name, pool in self.pools.items()}
 
     def _read(
         self, name: str, pool: Pool, view: LayerView, q: Tensor, fresh: Fresh, call: Call

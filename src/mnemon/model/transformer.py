@@ -1,6 +1,6 @@
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from jaxtyping import Float, Int
@@ -155,7 +155,7 @@ class Transformer(nn.Module):
     @property
     def layers(self) -> list[Block]:
         """The blocks, bottom first."""
-        return [block for block in self.blocks if isinstance(block, Block)]
+        return [cast(Block, block) for block in self.blocks]  # a wrapped one is no Block, but a layer all the same
 
     def _spans(self) -> list[AdaptiveSpan]:
         spans = [block.attention.span for block in self.layers]

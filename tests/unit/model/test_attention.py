@@ -96,3 +96,10 @@ def test_a_layer_that_shares_positions_must_be_given_them() -> None:
     with pytest.raises(AssertionError, match="shares its positions"):
         layer(x, layer.init_state(2).layer())
     assert layer(x, layer.init_state(2).layer(), position=NoPosition())[0].shape == (2, 5, 12)
+
+
+def test_one_gate_mixes_in_one_pool() -> None:
+    memory = KNNConfig().build(12, 3, 4, 5, 7, 7)
+    pools = {"local": LocalPool(12, 5, False), "first": memory, "second": memory}
+    with pytest.raises(ValueError, match="got first and second"):
+        Attention(12, 3, 4, pools, 7, 5, NoPosition(), AttentionConfig())

@@ -116,3 +116,11 @@ def test_one_token_at_a_time_is_a_segment_too() -> None:
 def test_heads_need_not_fill_the_model_s_width() -> None:
     model = awake(small(dim=10, n_heads=3, head_dim=5, feedforward=FeedForwardConfig(dim=7)))
     assert model(text(2, 5), model.init_state(2))[0].hidden.shape == (2, 5, 10)
+
+
+def test_gates_are_told_by_layer() -> None:
+    model = awake(small(n_layers=3, pools=PoolsConfig(knn=KNNConfig(layers=(0, 2)))))
+    gates = model.gates()
+    assert list(gates) == [0, 2]
+    torch.testing.assert_close(gates[2], model.blocks[2].attention.gate.detach().sigmoid())
+    assert small().build().gates() == {}

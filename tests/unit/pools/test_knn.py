@@ -60,6 +60,11 @@ def test_no_neighbours_at_all_is_refused() -> None:
         KNNConfig(top_k=0)
 
 
+def test_an_unknown_index_names_the_nearest() -> None:
+    with pytest.raises(ValueError, match=r"no such index .did you mean 'exact'"):
+        KNNConfig(index="exakt")
+
+
 def test_a_memory_of_no_entries_stays_empty() -> None:
     pool = made()
     state = pool.init_state(1, 0)
