@@ -4,6 +4,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from mnemon.config import Problem
 from mnemon.train import Record
 
 LINES = 20  # how often a phase says where it stands when nobody watches a terminal
@@ -36,6 +37,8 @@ class Phases:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        # A problem is said in one line: the bars go.
+        self._bar.live.transient = isinstance(error, Problem)
         self._bar.stop()
 
     def __call__(self, phase: str, done: int, total: int, said: str = "") -> None:

@@ -4,6 +4,9 @@ import pytest
 from rich.console import Console
 
 from mnemon.cli.progress import Phases, Steps
+from mnemon.config import Problem
+
+ERASE_LINE = "\x1b[2K"
 
 
 def record(step: int) -> dict[str, float]:
@@ -56,7 +59,15 @@ def test_a_terminal_gets_one_bar_a_phase() -> None:
     assert "\x1b" in cursor
 
 
-def test_a_failure_leaves_the_bar_where_it_stood() -> None:
+def test_a_problem_takes_the_bars_away() -> None:
+    stream = io.StringIO()
+    with pytest.raises(Problem), Phases(terminal(stream)) as show:
+        show("preparing", 0, 1)
+        raise Problem("no such folder")
+    assert stream.getvalue().endswith(ERASE_LINE)
+
+
+def test_an_interruption_leaves_the_bar_where_it_stood() -> None:
     stream = io.StringIO()
     with pytest.raises(KeyboardInterrupt), Phases(terminal(stream)) as show:
         show("training", 3, 9)
