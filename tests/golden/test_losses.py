@@ -1,6 +1,7 @@
 """Tiny runs, replayed: `PYTHONPATH=tests python tests/golden/test_losses.py` writes the curves anew.
 
 A refactor leaves them as they are; a change that moves them says why and by how much.
+AdamW: the bfloat16 steps of Muon blow rounding up to 4e-4 within 20 steps, so that its curve shows no more than that.
 """
 
 import json
@@ -16,7 +17,7 @@ CURVES = Path(__file__).with_name("losses.json")
 
 
 def losses(kind: str, folder: Path) -> list[float]:
-    config = tiny.run_config(kind, {"dropout": 0.1}, steps=20, optimizer="muon", checkpoint_every=20, threads=1)
+    config = tiny.run_config(kind, {"dropout": 0.1}, steps=20, optimizer="adamw", checkpoint_every=20, threads=1)
     train(config, folder / kind, tiny.corpus())
     return [record["loss"] for record in read_records(folder / kind)]
 
