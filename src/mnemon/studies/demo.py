@@ -33,8 +33,7 @@ DOES_NOT_SHOW = (
     "That memory beats a longer window: both models see {window} previous tokens, and the comparison model cannot "
     "reach further at all.",
     "The published setting: the memory stores the next token's value with each key and starts with equal query and "
-    "key projections in its layer; the page on Memorizing Transformers in the documentation compares this with the "
-    "published pairing.",
+    "key projections in its layer; `mnemon reproduce pairing` compares this with the published pairing.",
     "Spread over seeds: the intervals are over documents only; with several seeds each is shown.",
 )
 
