@@ -52,7 +52,7 @@ def _text(found: dict[str, Any]) -> str:
                 for name, ratio in found["ratios"].items()
             ),
             "",
-            ", ".join(f"{key} {value}" for key, value in found["machine"].items()),
+            ", ".join(f"{key} {value}" for key, value in found["environment"].items()),
         ]
     )
 

@@ -85,7 +85,7 @@ def measure(plan: Plan, progress: Progress) -> dict[str, Any]:
     seconds |= {} if peer.missing else {PEER: peer.seconds}
     recipes = {"without": plan.without.model_dump(mode="json"), "remembering": plan.remembering.model_dump(mode="json")}
     return {
-        "machine": machine(),
+        "environment": machine(),
         "rounds": plan.rounds,
         "steps": plan.steps,
         "tokens_a_step": tokens // plan.steps,

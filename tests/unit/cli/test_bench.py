@@ -13,7 +13,7 @@ FOUND: dict[str, Any] = {
     "tokens_a_step": 1024,
     "models": {"no memory": {"tokens_per_second": SPEED}, "peer": {"missing": "not measured: make bench-peers"}},
     "ratios": {"full_to_none": {"median": 1.349, "low": 1.3, "high": 1.4}},
-    "machine": {"torch": "2.13.0", "threads": 1},
+    "environment": {"torch": "2.13.0", "threads": 1},
 }
 
 

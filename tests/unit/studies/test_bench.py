@@ -44,7 +44,7 @@ def test_three_memories_are_compared_and_a_missing_peer_is_said() -> None:
         speed = found["models"][name]["tokens_per_second"]
         assert 0 < speed["low"] <= speed["median"] <= speed["high"]
     assert found["tokens_a_step"] == 3 * 16
-    assert found["machine"]["threads"] == 1
+    assert found["environment"]["threads"] == 1
     assert "make bench-peers" in found["models"][PEER]["missing"]
     assert set(found["ratios"]) == {"full_to_none", "empty_to_none"}
 

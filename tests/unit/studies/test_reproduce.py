@@ -50,3 +50,20 @@ def test_a_page_shows_every_figure_claim_and_the_command() -> None:
     for shown in ("2.0000", "3.0000", "1.5000", "-0.5000", "-0.6000 to -0.4000", "| yes |", "1,234", "5,678", "a chip"):
         assert shown in text
     assert "mnemon reproduce demo" in text
+
+
+def test_the_speed_page_shows_rates_ratios_and_a_missing_peer() -> None:
+    spread = {"median": 3724.0, "low": 3353.0, "high": 3850.0}
+    record = {
+        "table": "train-speed",
+        "command": "mnemon reproduce train-speed",
+        "rounds": 5,
+        "steps": 4,
+        "tokens_a_step": 1024,
+        "models": {"no memory": {"tokens_per_second": spread}, "peer": {"missing": "make bench-peers"}},
+        "ratios": {"full_to_none": {"median": 1.37, "low": 1.29, "high": 1.42}},
+        "environment": {"processor": "a chip", "torch": "2", "date": "2026-01-01"},
+    }
+    text = page(record)
+    for shown in ("3,724", "3,353", "make bench-peers", "full to none | 1.37 | 1.29 | 1.42", "1,024 tokens", "a chip"):
+        assert shown in text

@@ -1,0 +1,52 @@
+from collections.abc import Sequence
+from typing import Any
+
+Record = dict[str, Any]
+
+
+def loss_lines(record: Record) -> list[str]:
+    """Figures by model and memory size, each seed, and the claims with their intervals."""
+    models = record["models"]
+    sizes = sorted({int(size) for model in models.values() for size in model["bits_per_byte"]})
+    lines = ["Bits per byte on unseen documents, by memory size (lower is better).", ""]
+    lines += [row(["model", "seed", *map(str, sizes)]), row(["---"] * (2 + len(sizes)))]
+    for name, model in models.items():
+        if len(model["seeds"]) > 1:
+            lines.append(row([name, "mean", *_figures(model["bits_per_byte"], sizes)]))
+        for each in model["per_seed"]:
+            lines.append(row([name, str(each["seed"]), *_figures(each["bits_per_byte"], sizes)]))
+    lines += ["", "Claims, with the difference in bits per byte and its 95 % interval over documents:", ""]
+    lines += [row(["claim", "difference", "interval", "holds"]), row(["---"] * 4)]
+    for claim in record["comparisons"]:
+        low, high = claim["interval"]
+        said = [claim["text"], f"{claim['bits_per_byte']:+.4f}", f"{low:+.4f} to {high:+.4f}"]
+        lines.append(row([*said, "yes" if claim["holds"] else "no"]))
+    parameters = ", ".join(f"{name} {model['params']:,}" for name, model in models.items())
+    tokens = ", ".join(sorted({f"{model['tokens']:,}" for model in models.values()}))
+    lines += ["", "How it was made:", "", *(f"- {line}" for line in record["method"])]
+    lines += [f"- Parameters: {parameters}. Training tokens: {tokens}."]
+    return [*lines, f"- Corpus `{record['corpus']['name']}`, fingerprint `{record['corpus']['fingerprint']}`."]
+
+
+def speed_lines(record: Record) -> list[str]:
+    """Tokens a second of each model, and the ratios of their times."""
+    lines = [row(["tokens/s in training", "median", "lowest", "highest"]), row(["---"] * 4)]
+    for name, model in record["models"].items():
+        speed = model.get("tokens_per_second")
+        shown = [f"{speed[which]:,.0f}" for which in ("median", "low", "high")] if speed else [model["missing"], "", ""]
+        lines.append(row([name, *shown]))
+    lines += ["", row(["times as long", "median", "lowest", "highest"]), row(["---"] * 4)]
+    for name, ratio in record["ratios"].items():
+        lines.append(row([name.replace("_", " "), *(f"{ratio[which]:.2f}" for which in ("median", "low", "high"))]))
+    turns = f"{record['rounds']} rounds of {record['steps']} steps of {record['tokens_a_step']:,} tokens"
+    lines += ["", "How it was made:", "", f"- One thread; the models take turns, {turns}."]
+    return lines
+
+
+def row(cells: Sequence[str]) -> str:
+    """One line of a Markdown table."""
+    return "| " + " | ".join(cells) + " |"
+
+
+def _figures(values: dict[str, float], sizes: Sequence[int]) -> list[str]:
+    return [f"{values[str(size)]:.4f}" if str(size) in values else "" for size in sizes]
