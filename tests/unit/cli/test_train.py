@@ -1,4 +1,5 @@
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mnemon.cli import main
+from mnemon.cli import main, train
 from mnemon.config import read_json
 
 
@@ -102,6 +103,32 @@ def test_what_does_not_fit_is_one_line(
     assert error.startswith(message.format(**places))
     assert error.count("\n") == 1
     assert not (tmp_path / "new").exists()
+
+
+def test_what_was_skipped_is_counted_or_an_error(
+    texts: Path, small: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, out = tmp_path / "texts", tmp_path / "run"
+    shutil.copytree(texts, folder)
+    (folder / "picture.txt").write_bytes(b"\x89PNG\0")
+    words = ["train", "memorizing-tiny", "--data", str(folder), "--train.steps", "1", *small]
+    assert main([*words, "--out", str(out)]) == 0
+    assert capsys.readouterr().out.endswith("; skipped 1 binary\n")
+    assert main([*words, "--out", str(tmp_path / "strict"), "--strict"]) == 2
+    error = capsys.readouterr().err
+    assert "picture.txt: binary" in error
+    assert error.count("\n") == 1
+
+
+def test_ctrl_c_before_there_is_a_run_leaves_nothing_to_continue(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train, "train", interrupted)
+    assert main(["train", "memorizing-tiny", "--out", str(tmp_path / "run")]) == 130
+    assert capsys.readouterr() == ("", "mnemon: interrupted\n")
 
 
 def test_ctrl_c_keeps_a_checkpoint_and_says_how_to_continue(texts: Path, small: list[str], tmp_path: Path) -> None:
