@@ -1,11 +1,21 @@
 import signal
 import threading
+from collections.abc import Iterator
 
 import pytest
 
 from mnemon.train.interrupt import Interrupt
 
 
+@pytest.fixture
+def handled() -> Iterator[None]:
+    """Ctrl-C as in a terminal: a process started in the background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("handled")
 def test_the_first_ctrl_c_is_noted_and_the_second_interrupts() -> None:
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt), Interrupt() as interrupt:
