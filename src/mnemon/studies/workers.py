@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from functools import partial
+from multiprocessing.managers import SyncManager
 from typing import Any
 
 import torch
@@ -23,7 +24,9 @@ def run_all(tasks: Sequence[Task], progress: Progress) -> list[Any]:
     """
     context = multiprocessing.get_context("spawn")
     n_workers = min(len(tasks), os.cpu_count() or 1)
-    with context.Manager() as manager:
+    manager = SyncManager(ctx=context)
+    manager.start(_begin)
+    with manager:
         said: queue.Queue[tuple[str, int, int, str]] = manager.Queue()
         pool = ProcessPoolExecutor(n_workers, context, initializer=_begin)
         try:
