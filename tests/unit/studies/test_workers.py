@@ -32,23 +32,32 @@ def show(phase: str, done: int, total: int, words: str) -> None:
     sys.stdout.flush()
 
 
-def test_tasks_end_when_the_process_that_asked_for_them_is_killed() -> None:
+def lives(process: int) -> bool:
+    """Whether a process is there and has not ended."""
+    try:
+        with open(f"/proc/{process}/stat", encoding="utf-8") as stat:
+            return stat.read().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="processes are looked up in /proc")
+def test_all_processes_end_when_the_one_that_asked_for_them_is_killed() -> None:
     here = os.path.dirname(__file__)
     code = f"import sys; sys.path.insert(0, {here!r}); import test_workers as t; t.run_all([t.idle], t.show)"
     asking = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert asking.stdout is not None
     worker = int(asking.stdout.readline())
+    with open(f"/proc/{asking.pid}/task/{asking.pid}/children", encoding="utf-8") as listed:
+        children = [int(word) for word in listed.read().split()]
+    assert worker in children
     os.kill(asking.pid, signal.SIGKILL)
     asking.wait()
     asking.stdout.close()
     deadline = time.monotonic() + 60
-    while os.path.exists(f"/proc/{worker}/stat") and time.monotonic() < deadline:
-        with open(f"/proc/{worker}/stat", encoding="utf-8") as stat:
-            if stat.read().rpartition(")")[2].split()[0] == "Z":
-                break
+    while any(lives(child) for child in children) and time.monotonic() < deadline:
         time.sleep(0.1)
-    else:
-        assert not os.path.exists(f"/proc/{worker}/stat")
+    assert [child for child in children if lives(child)] == []
 
 
 def test_results_come_in_the_order_of_the_tasks_from_other_processes_of_one_thread() -> None:
