@@ -28,8 +28,8 @@ class Eval:
     """which of its documents"""
     memory: str | None = None
     """entries of the memory, with commas between (default: 0,512,2048,8192, or 0 without a memory)"""
-    memory_source: Literal["own", "other"] = "own"
-    """other: a control that reads each document with the memory another one filled"""
+    memory_source: Literal["own", "other", "shuffled"] = "own"
+    """controls: other reads each document with another one's memory, shuffled with its own values under wrong keys"""
     rows: int = 8
     """documents read side by side"""
     max_documents: int | None = None

@@ -12,7 +12,7 @@ from mnemon.evaluate.scored import Scored
 from mnemon.model import Precision
 
 SIZES = (0, 512, 2048, 8192)
-MemorySource = Literal["own", "other"]
+MemorySource = Literal["own", "other", "shuffled"]
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,8 @@ def evaluate(  # noqa: PLR0913  # three things to read, five ways to read them, 
     entries of the kNN store, 0 for none; None takes 0, 512, 2048 and 8192, or 0 alone where the model has no such
     memory. `rows` documents are read side by side, which changes nothing but speed; only a stream document is cut into
     `rows` parts. `max_tokens`: read only so many of each document. `memory_source="other"` is a control: each document
-    is read with the memory that another one filled. `on_progress(done, total)` counts tokens over all sizes.
+    is read with the memory that another one filled; `"shuffled"`: with its own, each value paired with some other
+    entry's key. `on_progress(done, total)` counts tokens over all sizes.
     """
     sizes = _sizes(model, memory)
     if rows < 1 or (max_tokens is not None and max_tokens < 1):
@@ -73,7 +74,7 @@ def evaluate(  # noqa: PLR0913  # three things to read, five ways to read them, 
     model.eval()
     try:
         reader = Reader(model, tokenizer, rows, precision, count)
-        read = {"own": reader.own, "other": reader.other}[memory_source]
+        read = {"own": reader.own, "other": reader.other, "shuffled": reader.shuffled}[memory_source]
         results = {}
         for size in sizes:
             found = tuple(scored(text, nats) for text, nats in zip(texts, read(texts, size), strict=True))

@@ -14,6 +14,7 @@ from mnemon.model import MemoryState, Precision, computing
 
 Nats = Float32[np.ndarray, "_"]  # of the tokens of one document, each of its own length
 Count = Callable[[int], None]
+SEED = 0  # of the order in which a shuffled memory deals out its values
 
 
 @dataclass(frozen=True)
@@ -50,13 +51,20 @@ class Reader:
 
     def own(self, texts: Sequence[Text], memory: int) -> list[Nats]:
         """Nats of each token (NaN where none was predicted), with the memory that the text itself fills."""
+        return self._read_aloud(texts, memory, mixed=False)
+
+    def shuffled(self, texts: Sequence[Text], memory: int) -> list[Nats]:
+        """The same, but each value in the memory is paired with another entry's key, anew for each segment."""
+        return self._read_aloud(texts, memory, mixed=True)
+
+    def _read_aloud(self, texts: Sequence[Text], memory: int, mixed: bool) -> list[Nats]:
         # Longest first: lanes then end at about the same time, and neighbours are of similar length.
         order = sorted(range(len(texts)), key=lambda i: -len(texts[i].ids))
         streams = any(text.document.stream for text in texts)
         rows = self.rows if streams else min(self.rows, len(texts))
         lanes, state = self._lanes([texts[i] for i in order], rows, streams), self._state(rows, memory)
         nats = [np.full(len(text.ids), np.nan, np.float32) for text in texts]
-        for batch, losses in self._read(lanes, state, remember=True):
+        for batch, losses in self._read(lanes, state, remember=True, mixed=mixed):
             self._note(batch, losses, [texts[i] for i in order], [nats[i] for i in order])
         return nats
 
@@ -66,19 +74,26 @@ class Reader:
             raise Problem("the memory of another document needs at least two documents")
         order = sorted(range(len(texts)), key=lambda i: -len(texts[i].ids))
         strangers = [order[-1], *order[:-1]]
-        nats = [np.full(len(text.ids), np.nan, np.float32) for text in texts]
+        nats = [np.zeros(0, np.float32) for _ in texts]
         for first in range(0, len(order), self.rows):
             group = order[first : first + self.rows]
-            filling = [
-                Text(texts[j].document, texts[j].ids[: len(texts[i].ids)], texts[j].bytes)
-                for i, j in zip(group, strangers[first : first + self.rows], strict=True)
-            ]
-            state = self._state(len(group), memory)
-            for _ in self._read(self._lanes(filling, len(group)), state, remember=True):
-                pass
-            asked = [texts[i] for i in group]
-            for batch, losses in self._read(self._lanes(asked, len(group)), state, remember=False):
-                self._note(batch, losses, asked, [nats[i] for i in group])
+            filling = [texts[j] for j in strangers[first : first + self.rows]]
+            for i, found in zip(group, self.filled([texts[i] for i in group], filling, memory), strict=True):
+                nats[i] = found
+        return nats
+
+    def filled(self, texts: Sequence[Text], filling: Sequence[Text], memory: int) -> list[Nats]:
+        """Nats of texts read side by side, each with the memory of as many tokens, or fewer, of its `filling`."""
+        cut = [
+            Text(other.document, other.ids[: len(text.ids)], other.bytes)
+            for text, other in zip(texts, filling, strict=True)
+        ]
+        nats = [np.full(len(text.ids), np.nan, np.float32) for text in texts]
+        state = self._state(len(texts), memory)
+        for _ in self._read(self._lanes(cut, len(cut)), state, remember=True):
+            pass
+        for batch, losses in self._read(self._lanes(texts, len(texts)), state, remember=False):
+            self._note(batch, losses, texts, nats)
         return nats
 
     def _lanes(self, texts: Sequence[Text], rows: int, streams: bool = False) -> Lanes:
@@ -93,14 +108,17 @@ class Reader:
         state: MemoryState = model.init_state(rows, memory)
         return state
 
-    def _read(self, lanes: Lanes, state: MemoryState, remember: bool) -> Iterator[tuple[Batch, Tensor]]:
+    def _read(
+        self, lanes: Lanes, state: MemoryState, remember: bool, mixed: bool = False
+    ) -> Iterator[tuple[Batch, Tensor]]:
         """Each batch with its losses; with `remember` off the memory is read, and never emptied or written."""
         model: Any = self.model
         device = next(self.model.parameters()).device
         for batch in lanes:
             state.reset(batch.starts, memory=remember)
             with torch.no_grad(), computing(device, self.precision):
-                output, update = model(batch.tokens.to(device), state, batch.lengths)
+                read = state.shuffled(SEED) if mixed else state
+                output, update = model(batch.tokens.to(device), read, batch.lengths)
                 losses = model.head.nll(output.hidden, batch.targets.to(device))
             state.commit(update, batch.ends, memory=remember)
             yield batch, losses.float().cpu()

@@ -54,6 +54,20 @@ class RingStore:
         """Forget everything in `rows`."""
         self.written = self.written.masked_fill(rows.cpu(), 0)
 
+    def shuffled(self, seed: int) -> "RingStore":
+        """A store with the same keys, whose values are dealt out anew among them, row by row and all heads alike.
+
+        A value keeps its position: what a search finds then tells whose value it was given. The order follows from
+        the seed and from how much was written to the row, whatever other rows there are.
+        """
+        values, positions = self.values.clone(), self.positions.clone()
+        for row, written in enumerate(self.written.tolist()):
+            count, draw = min(written, self.size), torch.Generator().manual_seed(seed * 1_000_003 + written)
+            order = torch.randperm(count, generator=draw).to(values.device)
+            values[row, :, :count] = self.values[row, :, order]
+            positions[row, :count] = self.positions[row, order]
+        return RingStore(self.keys, values, positions, self.written)
+
     def write(
         self,
         keys: Float[Tensor, "b h n d"],

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from mnemon.config import Problem
-from mnemon.pools import Fresh, Pool, State
+from mnemon.pools import Fresh, KNNState, Pool, State
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,23 @@ class MemoryState:
             states = self.states[index]
             self.states[index] = {name: pool.select(states[name], rows) for name, pool in layer.items()}
         self.position, self.phase = self.position[rows.cpu()], self.phase[rows.cpu()]
+
+    def shuffled(self, seed: int) -> "MemoryState":
+        """A state to read with, a control: each row's remembered values are dealt out anew among its keys.
+
+        Everything else is as it was. Commit what was read to this state, not to the shuffled one.
+        """
+        mixed = copy.copy(self)
+        mixed.states = [
+            {
+                name: replace(state, store=state.store.shuffled(seed))
+                if isinstance(state, KNNState) and state.store is not None
+                else state
+                for name, state in layer.items()
+            }
+            for layer in self.states
+        ]
+        return mixed
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything remembered, by name, for a checkpoint: the live tensors, to be saved before the next commit."""

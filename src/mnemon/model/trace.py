@@ -12,21 +12,33 @@ from mnemon.ops import Neighbours, Partial, wide
 
 @dataclass(frozen=True)
 class NeighbourTrace:
-    """What each query retrieved: store ids, stream positions, and weights within the memory's partial result."""
+    """What each query retrieved: store ids, stream positions, and weights within the memory's partial result.
+
+    `scores`: inner products of query and key, cosines where both are normalised; -inf where nothing is `valid`.
+    """
 
     ids: Int[Tensor, "b h t k"]
     positions: Int[Tensor, "b h t k"]
     weights: Float[Tensor, "b h t k"]
+    scores: Float[Tensor, "b h t k"]
     valid: Bool[Tensor, "b h t k"]
 
 
 @dataclass(frozen=True)
 class LayerTrace:
-    """How one layer mixed its pools: `shares` of the output by pool sum to one wherever anything is seen."""
+    """How one layer mixed its pools: `shares` of the output by pool sum to one wherever anything is seen.
+
+    Of the context (cache and segment), with its weights w_n at distances x_n: `reach` = sum_n w_n x_n, the mean
+    distance looked back, in tokens; `entropy` = -sum_n w_n log w_n, in nats; both 0 where it shows nothing. `layer`
+    counts from the bottom, from 0.
+    """
 
     shares: dict[str, Float[Tensor, "b h t"]]
     gate: Float[Tensor, " h"] | None
     neighbours: NeighbourTrace | None
+    reach: Float[Tensor, "b h t"]
+    entropy: Float[Tensor, "b h t"]
+    layer: int = 0
 
 
 def trace(
@@ -54,6 +66,8 @@ def trace(
         weighed = split if over_all else {"context": split["context"]}
         split |= {name: share * (1 - g) for name, share in weighed.items()}
         split[gated] = g if over_all else weighed["context"] * g
+    seen = wide(dense.weights.detach())
+    here = torch.arange(seen.shape[2], device=seen.device)
     older = dense.weights[..., : context.cached].sum(-1)
     shares = {"local": split["context"] * (dense.weights.sum(-1) - older), "cache": split["context"] * older}
     shares |= {name: share for name, share in split.items() if name != "context"}
@@ -62,6 +76,8 @@ def trace(
         {name: share.detach() for name, share in shares.items()},
         None if gate is None else wide(gate.detach()).sigmoid(),
         found[0] if found else None,
+        (seen * (here[:, None] - context.offset)).sum(-1),
+        torch.special.entr(seen).sum(-1),
     )
 
 
@@ -69,4 +85,5 @@ def _neighbours(read: Neighbours, part: Partial | None) -> NeighbourTrace:
     assert part is not None
     assert part.weights is not None
     positions = read.positions[read.rows[:, None], read.ids.flatten(1)].view(read.ids.shape)
-    return NeighbourTrace(read.ids, positions.masked_fill(~read.valid, -1), part.weights, read.valid)
+    positions = positions.masked_fill(~read.valid, -1)
+    return NeighbourTrace(read.ids, positions, part.weights, wide(read.scores), read.valid)

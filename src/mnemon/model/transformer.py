@@ -1,5 +1,5 @@
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, cast
 
 import torch
@@ -138,7 +138,7 @@ class Transformer(nn.Module):
                 x, fresh, trace = block(*arguments)
             update.append(fresh)
             if trace is not None:
-                traces.append(trace)
+                traces.append(replace(trace, layer=index))
         penalty = sum((span.penalty() for span in self._spans()), x.new_zeros(()))
         return Output(self._drop(self.norm(x)), penalty, tuple(traces)), update
 

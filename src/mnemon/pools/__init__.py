@@ -1,7 +1,7 @@
 from mnemon.config import Config
 from mnemon.pools.base import Fresh, Merge, Pool, State
 from mnemon.pools.cache import CacheConfig
-from mnemon.pools.knn import KNNConfig
+from mnemon.pools.knn import KNNConfig, KNNState
 from mnemon.pools.local import LocalConfig
 from mnemon.pools.persistent import PersistentConfig
 
@@ -22,6 +22,7 @@ __all__ = [
     "CacheConfig",
     "Fresh",
     "KNNConfig",
+    "KNNState",
     "LocalConfig",
     "Merge",
     "PersistentConfig",

@@ -64,7 +64,7 @@ def test_each_document_is_read_as_if_alone(kind: str, tokenizer: Tokenizer) -> N
 
 
 @pytest.mark.parametrize("kind", tiny.POOLS)
-@pytest.mark.parametrize("source", ["own", "other"])
+@pytest.mark.parametrize("source", ["own", "other", "shuffled"])
 def test_the_number_of_rows_changes_nothing(kind: str, source: Any) -> None:
     made = model(kind)
     first, *rest = (

@@ -190,3 +190,21 @@ def test_a_store_of_inference_mode_can_be_read() -> None:
         stream.write([1, 0, 2])
         stream.check()
         assert stream.store.version == 0
+
+
+def test_shuffled_values_keep_their_position_and_lose_their_key() -> None:
+    stream = Stream(7)
+    stream.write([9, 4, 0])
+    held = stream.store.values.clone()
+    mixed = stream.store.shuffled(seed=3)
+    assert torch.equal(stream.store.values.nan_to_num(), held.nan_to_num()), "the store itself is left as it is"
+    assert torch.equal(mixed.keys.nan_to_num(), stream.store.keys.nan_to_num())
+    for row, count in ((0, 7), (1, 4)):
+        found = mixed.positions[row, :count]
+        assert sorted(found.tolist()) == sorted(stream.held[row])
+        assert not torch.equal(found, stream.store.positions[row, :count])
+        for head in range(HEADS):
+            wanted = torch.stack([entry(row, head, int(c)) for c in found])
+            assert torch.equal(mixed.values[row, head, :count], wanted)
+    assert torch.equal(mixed.positions, stream.store.shuffled(seed=3).positions)
+    assert not torch.equal(mixed.positions, stream.store.shuffled(seed=4).positions)

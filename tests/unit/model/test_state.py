@@ -148,3 +148,22 @@ def test_the_memory_of_another_model_is_a_problem(model: Transformer, other: Mod
     with pytest.raises(Problem, match="belongs to another model"):
         state.load(foreign.init_state(2).tensors())
     assert same(state.tensors(), before), "it is left as it was"
+
+
+def test_a_shuffled_state_is_read_and_the_true_one_written(model: Transformer) -> None:
+    state = model.init_state(2)
+    feed(model, state, [5, 5])
+    before = {name: tensor.clone() for name, tensor in state.tensors().items()}
+    own, update = model(text(2, 5, seed=1), state)
+    mixed, _ = model(text(2, 5, seed=1), state.shuffled(seed=0))
+    assert not torch.equal(own.hidden, mixed.hidden)
+    assert same(state.tensors(), before)
+    state.commit(update)
+    assert state.position.tolist() == [10, 10]
+
+
+def test_a_state_without_a_memory_is_not_changed_by_shuffling() -> None:
+    plain = awake(small(pools=PoolsConfig(cache=CacheConfig())))
+    state = plain.init_state(2)
+    read(plain, state, text(2, 7))
+    assert same(state.shuffled(seed=0).tensors(), state.tensors())

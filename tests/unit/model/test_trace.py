@@ -3,6 +3,7 @@ import torch
 
 from mnemon.model import AttentionConfig, Transformer
 from mnemon.pools import CacheConfig, KNNConfig, PersistentConfig, PoolsConfig
+from mnemon.positions.none import NoneConfig
 from models import awake, read, small, text
 
 PERSISTENT = PersistentConfig(n=6)
@@ -103,3 +104,32 @@ def test_a_trace_carries_no_gradient() -> None:
         assert not any(share.requires_grad for share in trace.shares.values())
         assert trace.gate is None or not trace.gate.requires_grad
         assert trace.neighbours is None or not trace.neighbours.weights.requires_grad
+
+
+def test_layers_say_how_far_and_how_evenly_they_look_back() -> None:
+    """Zero queries look at all they see alike: at the mean of the distances, with the log of their number."""
+    model = awake(small(pools=KINDS["cache"], position=NoneConfig()))
+    model.blocks[1].attention.q.weight.data.zero_()
+    state = model.init_state(1)
+    read(model, state, text(1, 5))
+    output, _ = model(text(1, 3, seed=1), state, inspect=True)
+    assert [trace.layer for trace in output.traces] == [0, 1]
+    seen = torch.tensor([5.0, 6.0, 7.0]).double()  # tokens before each of the three, as far as the window of 7
+    wanted = ((seen + 1) / 2).expand(1, 3, 3)
+    torch.testing.assert_close(output.traces[1].reach, wanted)
+    torch.testing.assert_close(output.traces[1].entropy, seen.log().expand(1, 3, 3))
+    first, _ = model(text(1, 3), model.init_state(1), inspect=True)
+    assert not bool(first.traces[1].reach[..., 0].any()), "the first token sees nothing"
+
+
+def test_scores_of_neighbours_are_cosines_and_none_where_nothing_is_valid() -> None:
+    model = awake(small(pools=KINDS["gated"]))
+    state = model.init_state(2)
+    read(model, state, text(2, 5))
+    state.reset(torch.tensor([True, False]))
+    output, _ = model(text(2, 3, seed=1), state, inspect=True)
+    found = output.traces[1].neighbours
+    assert found is not None
+    assert bool((found.scores[0] == -torch.inf).all())
+    assert bool(((found.scores[1] <= 1 + 1e-6) & (found.scores[1] >= -1)).all())
+    assert bool((found.scores[1].diff(dim=-1) <= 0).all())
