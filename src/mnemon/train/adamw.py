@@ -4,19 +4,15 @@ from torch import nn
 from torch.optim import AdamW, Optimizer
 
 from mnemon.train.config import TrainConfig
+from mnemon.train.groups import groups
 
 
 def adamw(model: nn.Module, config: TrainConfig) -> list[Optimizer]:
-    """AdamW over all parameters (arXiv 1711.05101)."""
+    """AdamW over all parameters (arXiv 1711.05101); without weight decay it is Adam (arXiv 1412.6980)."""
     return [adamw_over(model.parameters(), config)]
 
 
 def adamw_over(parameters: Iterable[nn.Parameter], config: TrainConfig) -> Optimizer:
-    """AdamW over some parameters: those of two or more dimensions decay; gains, gates, scales and biases do not."""
-    chosen = [parameter for parameter in parameters if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in chosen if p.ndim >= 2], "weight_decay": config.weight_decay},
-        {"params": [p for p in chosen if p.ndim < 2], "weight_decay": 0.0},
-    ]
-    filled = [group for group in groups if group["params"]]
-    return AdamW(filled, lr=config.lr, betas=config.betas, eps=config.eps, fused=True)
+    """AdamW over some parameters."""
+    chosen = groups(parameters, config.weight_decay)
+    return AdamW(chosen, lr=config.lr, betas=config.betas, eps=config.eps, fused=True)

@@ -7,7 +7,7 @@ from safetensors import SafetensorError
 from mnemon.config import Problem, write_json
 from mnemon.data import Corpus, Lanes, Tokenizer, load_corpus, load_tokenizer, make_tokenizer
 from mnemon.train.checkpoint import newest, prune, save, saved_steps
-from mnemon.train.config import RunConfig
+from mnemon.train.config import RunConfig, dealt
 from mnemon.train.interrupt import Interrupt
 from mnemon.train.metrics import Metrics
 from mnemon.train.randomness import random_state, seeded, set_random_state
@@ -110,14 +110,14 @@ def _described(corpus: Corpus) -> dict[str, Any]:
 
 
 def _resolved(config: RunConfig, tokenizer: Tokenizer) -> RunConfig:
-    """The config with vocabulary and segment filled in."""
+    """The config with vocabulary, segment and lanes filled in."""
     vocabulary = config.model.vocab_size or tokenizer.vocab_size
     if vocabulary < tokenizer.vocab_size:
         raise Problem(
             f"model.vocab_size {vocabulary}: the tokenizer has {tokenizer.vocab_size}; 0 takes the tokenizer's"
         )
-    segment = config.train.segment or config.model.segment
-    return config.replace(model__vocab_size=vocabulary, model__segment=segment, train__segment=segment)
+    train = dealt(config.train, config.model.segment)
+    return config.replace(model__vocab_size=vocabulary, model__segment=train.segment, train=train)
 
 
 class _Session:

@@ -4,6 +4,8 @@ from torch import nn
 from torch.optim import Optimizer
 
 from mnemon.config import Problem, nearest
+from mnemon.train.adafactor import adafactor
+from mnemon.train.adagrad import adagrad
 from mnemon.train.adamw import adamw
 from mnemon.train.config import TrainConfig
 from mnemon.train.muon import muon
@@ -11,6 +13,8 @@ from mnemon.train.muon import muon
 OPTIMIZERS: dict[str, Callable[[nn.Module, TrainConfig], list[Optimizer]]] = {
     "adamw": adamw,
     "muon": muon,
+    "adagrad": adagrad,
+    "adafactor": adafactor,
 }
 
 

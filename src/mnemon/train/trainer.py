@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from mnemon.config import Problem
 from mnemon.data import Batch
 from mnemon.model import MemoryState, computing
-from mnemon.train.config import TrainConfig
+from mnemon.train.config import TrainConfig, dealt
 from mnemon.train.flat import flatten, unflatten
 from mnemon.train.optimizers import make_optimizers
 from mnemon.train.schedule import factor
@@ -26,18 +26,19 @@ class Trainer:
     """A model in training, one optimiser step after another: its optimisers and what each lane remembers.
 
     loss = sum of nll over the targets / their number + the model's penalty. A step is: reset the lanes whose document
-    begins, forward, backward, clip, optimiser, `project_`, and only then commit what the lanes have read.
+    begins, forward, backward, clip, optimiser, `project_`, and only then commit what the lanes have read. The sum of
+    nll itself, as arXiv 2203.08913 takes it, trains alike: Adafactor and Adam see no gradient's scale but by epsilons.
     Micro-batch i always holds the same lanes and has a `MemoryState` of its own. The model is a `Transformer` or a
     module with the same `forward`, `init_state`, `head.nll` and `project_`, on the device where it is to be trained.
     """
 
     def __init__(self, model: nn.Module, config: TrainConfig):
         self.model = cast(Any, model)
-        self.config = config
+        self.config = config if config.lanes else dealt(config, self.model.init_state(1, 0).segment)
         self.device = next(model.parameters()).device
         self.optimizers = make_optimizers(model, config)
         self._highest = [[group["lr"] for group in optimizer.param_groups] for optimizer in self.optimizers]
-        rows = config.lanes // config.accumulate
+        rows = self.config.lanes // config.accumulate
         self.states: list[MemoryState] = [self.model.init_state(rows) for _ in range(config.accumulate)]
         self.step, self.tokens, self.seconds = 0, 0, 0.0
 
@@ -83,7 +84,8 @@ class Trainer:
     def _update(self) -> float:
         """Let the optimisers act, and say at which learning rate."""
         config = self.config
-        share = factor(config.schedule, self.step + 1, config.steps, config.warmup, config.decay, config.floor)
+        tuning = config.fine_tune, config.fine_tune_share
+        share = factor(config.schedule, self.step + 1, config.steps, config.warmup, config.decay, config.floor, *tuning)
         for optimizer, highest in zip(self.optimizers, self._highest, strict=True):
             for group, lr in zip(optimizer.param_groups, highest, strict=True):
                 group["lr"] = lr * share

@@ -1,7 +1,7 @@
 import pytest
 import torch
 from torch import nn
-from torch.optim import AdamW, Muon
+from torch.optim import Adam, AdamW, Muon
 
 import tiny
 from mnemon.config import Problem
@@ -59,6 +59,21 @@ def test_frozen_parameters_are_left_out() -> None:
 def test_an_unknown_optimizer_names_the_nearest() -> None:
     with pytest.raises(Problem, match=r"optimizer 'adam'.*did you mean 'adamw'"):
         make_optimizers(nn.Linear(3, 2), TrainConfig(optimizer="adam"))
+
+
+def test_adamw_without_decay_is_adam() -> None:
+    models = [tiny.model().build() for _ in range(2)]
+    (ours,) = make_optimizers(models[0], TrainConfig(weight_decay=0.0, lr=2.5e-4, betas=(0.9, 0.999)))
+    theirs = Adam(models[1].parameters(), lr=2.5e-4, betas=(0.9, 0.999), eps=1e-8)
+    for seed in range(3):
+        for model in models:
+            torch.manual_seed(seed)
+            for p in model.parameters():
+                p.grad = torch.randn_like(p)
+        ours.step()
+        theirs.step()
+    for p, q in zip(*(model.parameters() for model in models), strict=True):
+        torch.testing.assert_close(p, q)
 
 
 @pytest.mark.parametrize("kind", OPTIMIZERS)

@@ -1,5 +1,6 @@
 import pytest
 
+from mnemon.recipes import recipe
 from mnemon.train.schedule import factor
 
 
@@ -34,3 +35,43 @@ def test_inverse_square_root_is_that_of_the_paper_scaled_to_its_peak() -> None:
     paper = [min(t, 1000) / 1000 / max(t, 1000) ** 0.5 for t in (1, 500, 1000, 4000)]
     assert [factor("inverse-sqrt", t, 4000, 1000) / 1000**0.5 for t in (1, 500, 1000, 4000)] == pytest.approx(paper)
     assert factor("inverse-sqrt", 4, 10, 0) == 0.5
+
+
+def test_the_last_steps_are_made_at_a_tenth() -> None:
+    assert [factor("constant", t, 10, 4, fine_tune=3) for t in range(1, 11)] == [
+        0.25,
+        0.5,
+        0.75,
+        *[1.0] * 4,
+        *[0.1] * 3,
+    ]
+    assert factor("constant", 10, 10, 4, fine_tune=3, fine_tune_share=0.5) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("name", "first_of_last", "steps"),
+    [
+        ("all-attention-enwik8-small", 450_001, 480_000),
+        ("all-attention-enwik8-large", 200_001, 210_000),
+        ("all-attention-text8-small", 450_001, 480_000),
+        ("all-attention-text8-large", 200_001, 210_000),
+        ("all-attention-wikitext103", 800_001, 850_000),
+    ],
+)
+def test_the_recipes_rise_stay_and_end_at_a_tenth(name: str, first_of_last: int, steps: int) -> None:
+    config = recipe(name).train
+
+    def rate(step: int) -> float:
+        tuning = config.fine_tune, config.fine_tune_share
+        return factor(config.schedule, step, config.steps, config.warmup, config.decay, config.floor, *tuning)
+
+    assert config.steps == steps
+    assert rate(1) == 1 / config.warmup
+    assert [rate(step) for step in (config.warmup, first_of_last - 1, first_of_last, steps)] == [1.0, 1.0, 0.1, 0.1]
+
+
+def test_the_rate_of_the_memorizing_recipes_is_that_of_the_paper() -> None:
+    config = recipe("memorizing").train
+    for t in (1, 10, 1000, 1001, 500_000):
+        found = config.lr * factor(config.schedule, t, config.steps, config.warmup)
+        assert found == pytest.approx(min(t, 1000) / 1000 / max(t, 1000) ** 0.5)

@@ -48,6 +48,12 @@ def test_the_loss_is_the_mean_over_targets_of_nll() -> None:
     assert record["tokens"] == int((batch.targets >= 0).sum())
 
 
+def test_lanes_follow_from_the_tokens_of_a_step() -> None:
+    training = trainer(lanes=0, step_tokens=64)
+    assert training.states[0].rows == training.config.lanes == 4
+    assert losses(training, 2) == losses(trainer(), 2)
+
+
 def test_a_record_says_how_the_step_went() -> None:
     training = trainer(lr=1e-2)
     stream = lanes()
