@@ -1,7 +1,10 @@
 """The models that the laws hold for: every recipe and every mixture of pools and positions, at a small odd size."""
 
+from typing import get_args
+
 from mnemon.model import AttentionConfig, ModelConfig
 from mnemon.pools import CacheConfig, KNNConfig, PersistentConfig, PoolsConfig
+from mnemon.pools.persistent import Form
 from mnemon.positions import POSITIONS
 from mnemon.positions.learned import LearnedConfig
 from mnemon.positions.t5 import T5Config
@@ -83,8 +86,19 @@ PLACED_MODELS = {
     if position != "t5"
     for pools in MIXTURES
 }
+FORMED_MODELS = {  # half of the heads: so an even number of them
+    f"{form}; t5": small(
+        n_heads=4,
+        head_dim=3,
+        feedforward=None,
+        pools=MIXTURES["cache, persistent, knn"].replace(persistent=PersistentConfig(n=6, form=form)),
+        **_at("t5"),
+    )
+    for form in get_args(Form)
+    if form != "all-attn"
+}
 FEW_PLACED = {name: model for name, model in PLACED_MODELS.items() if name.startswith("cache, persistent, knn;")}
-MODELS: dict[str, ModelConfig] = RECIPE_MODELS | MIXED_MODELS | FEW_PLACED
-ALL_MODELS: dict[str, ModelConfig] = RECIPE_MODELS | MIXED_MODELS | PLACED_MODELS
+MODELS: dict[str, ModelConfig] = RECIPE_MODELS | MIXED_MODELS | FORMED_MODELS | FEW_PLACED
+ALL_MODELS: dict[str, ModelConfig] = RECIPE_MODELS | MIXED_MODELS | FORMED_MODELS | PLACED_MODELS
 REMEMBERING = {name: model for name, model in MODELS.items() if model.pools.knn}
 CACHED = {name: model for name, model in MODELS.items() if model.pools.cache}

@@ -70,7 +70,7 @@ def test_neighbours_are_the_top_of_the_model_s_own_logits(name: str, monkeypatch
             logits, part = diary.asked[-1]
             for t in range(length):
                 beyond = [p for p in held if not joint or p < limit(config, told[row], t)]
-                for h in range(3):
+                for h in range(found.ids.shape[1]):
                     checked += check(logits[row, h, t], part, diary, found, (row, h, t), beyond)
         fresh = update[LAYER]
         assert fresh.k is not None

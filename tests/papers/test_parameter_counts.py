@@ -1,9 +1,11 @@
 """Parameters of the published sizes: our own sums, and the papers' rounded figures."""
 
 from itertools import pairwise
+from typing import get_args
 
 import pytest
 
+from mnemon.pools.persistent import Form
 from mnemon.recipes import count_parameters, recipe
 
 
@@ -44,6 +46,27 @@ def test_a_published_size_has_exactly_its_parameters(name: str, exact: int, form
     assert found.total == formula == exact
     assert f"{found.total / 1e6:.2f}M" == rounded
     assert sum(found.parts.values()) == found.total
+
+
+@pytest.mark.parametrize("form", get_args(Form))
+@pytest.mark.parametrize(
+    ("name", "n"), [*(("all-attention-tiny", n) for n in (0, 512, 4096)), ("all-attention-text8-large", 2048)]
+)
+def test_every_form_has_the_parameters_of_the_first(name: str, form: str, n: int) -> None:
+    config = recipe(name).model.replace(pools__persistent__n=n)
+    config = config.replace(vocab_size=config.vocab_size or 1024)
+    plain, formed = (count_parameters(config.replace(pools__persistent__form=each)) for each in ("all-attn", form))
+    assert formed.total == pytest.approx(plain.total, rel=0.001)
+    # ff-attn has a second norm in each layer; the heads of head-split that see no context need no span
+    more = {"ff-attn": 2 * config.dim, "head-split": -config.n_heads // 2}.get(form, 0) if n else 0
+    assert formed.total == plain.total + config.n_layers * more
+    assert bool(formed.parts.get("persistent vectors")) == (n > 0 and form != "ff-attn")
+    assert ("feed-forward" in formed.parts) == (n > 0 and form == "ff-attn")
+
+
+def test_without_vectors_36_layers_have_38_million_parameters_of_attention() -> None:
+    config = recipe("all-attention-text8-large").model.replace(pools__persistent__n=0)
+    assert count_parameters(config).parts["attention projections"] == 36 * 4 * 512**2 == 37_748_736
 
 
 def test_persistent_vectors_take_the_place_of_a_feedforward_layer_of_equal_size() -> None:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mnemon.config import Config
 from mnemon.model.context import Context, assemble
+from mnemon.model.merge import merge
 from mnemon.model.span import SpanConfig
 from mnemon.model.state import LayerView, MemoryState
 from mnemon.model.trace import LayerTrace, trace
@@ -18,11 +19,10 @@ from mnemon.ops import (
     Neighbours,
     Partial,
     Shared,
-    gated,
-    joint,
     partial_context,
     partial_neighbours,
     partial_shared,
+    partial_single,
     wide,
 )
 from mnemon.pools import Fresh, Pool
@@ -88,11 +88,13 @@ class Attention(nn.Module):
     ):
         super().__init__()
         self.config = config
-        self.span = config.span.build(n_heads) if config.span else None
+        # Heads that see one pool alone ("beside") come last, and have no part in the context.
+        self.heads = n_heads - sum(pool.heads for pool in pools.values())
+        self.span = config.span.build(self.heads) if config.span else None
         # A span ends at its limit, ramp included: so a cache cut there loses nothing.
         self.window = window if config.span is None else min(window, config.span.limit)
-        self.n_heads, self.segment = n_heads, segment
-        self.q, self.k, self.v = (nn.Linear(dim, n_heads * head_dim, bias=False) for _ in range(3))
+        self.head_dim, self.segment = head_dim, segment
+        self.q, self.k, self.v = (nn.Linear(dim, h * head_dim, bias=False) for h in (n_heads, self.heads, self.heads))
         self.out = nn.Linear(n_heads * head_dim, dim, bias=False)
         start = 1 / math.sqrt(head_dim) if config.scale is None else config.scale
         self.scale = nn.Parameter(torch.full((n_heads,), start)) if config.qk_norm else start
@@ -102,9 +104,8 @@ class Attention(nn.Module):
         if len(gated) > 1:
             raise ValueError(f"one gate mixes one pool with the others, got {' and '.join(gated)}")
         self.gated = gated[0] if gated else None
-        self.gate = nn.Parameter(torch.full((n_heads,), config.gate)) if gated else None
-        self.others = [name for name in pools if name not in RECENT]
-        self.merges = any(pools[name].merge == "joint" for name in self.others)
+        self.gate = nn.Parameter(torch.full((self.heads,), config.gate)) if gated else None
+        self.merges = {name: pool.merge for name, pool in pools.items() if name not in RECENT}
 
     def init_state(self, rows: int, memory: int | None = None) -> MemoryState:
         """A state for this layer alone, for a loop of your own."""
@@ -131,9 +132,10 @@ class Attention(nn.Module):
         k, v = (each[:, :, -x.shape[1] :].detach() for each in (context.k, context.v))
         update = replace(fresh, x=x.detach(), k=k, v=v, reach=reach)
         parts = self._partials(q, context, reads, scheme, call)
-        merged = self._merge(parts)
+        gate = None if self.gate is None else wide(self.gate).sigmoid()
         over_all = self.config.gate_over == "all"
-        found = trace(parts, context, self.gate, self.gated, over_all, reads) if call.inspect else None
+        merged = merge(parts, self.merges, gate, over_all)
+        found = trace(parts, context, self.merges, gate, over_all, reads) if call.inspect else None
         return self.out(rearrange(merged.o, "b h t d -> b t (h d)")), update, found
 
     def named_pools(self) -> dict[str, Pool]:
@@ -145,22 +147,24 @@ class Attention(nn.Module):
     ) -> Shared | Hidden | Neighbours | None:
         key = id(self), name
         if key not in call.searches:
-            found = pool.read(view.states[name], q.detach(), fresh)
+            found = pool.read(view.states[name], q[:, : self.heads].detach(), fresh)
             if isinstance(found, Shared | Hidden):
                 return found
             call.searches[key] = found
         return call.searches[key]
 
     def _heads(self, x: Float[Tensor, "b n hd"]) -> Float[Tensor, "b h n d"]:
-        x = rearrange(x, "b n (h d) -> b h n d", h=self.n_heads)
+        x = rearrange(x, "b n (h d) -> b h n d", d=self.head_dim)
         return unit(x) if self.config.qk_norm else x
 
     def _project(self, h: Float[Tensor, "b n e"]) -> tuple[Float[Tensor, "b h n d"], Float[Tensor, "b h n d"]]:
-        return self._heads(self.k(h)), rearrange(self.v(h), "b n (h d) -> b h n d", h=self.n_heads)
+        return self._heads(self.k(h)), rearrange(self.v(h), "b n (h d) -> b h n d", d=self.head_dim)
 
-    def _scaled(self, q: Float[Tensor, "#b h t x"]) -> Float[Tensor, "#b h t x"]:
-        scale = self.scale.abs().to(q.dtype)[:, None, None] if isinstance(self.scale, Tensor) else self.scale
-        return q * scale
+    def _scaled(self, q: Float[Tensor, "#b h t x"], first: int = 0) -> Float[Tensor, "#b h t x"]:
+        """Scores or queries of the heads from `first` on, times their scales."""
+        if not isinstance(self.scale, Tensor):
+            return q * self.scale
+        return q * self.scale[first : first + q.shape[1]].abs().to(q.dtype)[:, None, None]
 
     def _partials(
         self,
@@ -172,6 +176,7 @@ class Attention(nn.Module):
     ) -> dict[str, Partial | None]:
         """What the context answers, and each other pool; None where one holds nothing at all."""
         t, dropout = q.shape[2], self.config.dropout if self.training else 0.0
+        q, alone = q[:, : self.heads], q[:, self.heads :]
         here = torch.arange(t, device=q.device)
         distance = here[:, None] - context.offset
         bias = scheme.bias(q, distance)
@@ -185,22 +190,18 @@ class Attention(nn.Module):
             seen=context.seen(distance, 0 if self.config.own_token else 1, self.window),
             weight=None if self.span is None else self.span(distance),
             dropout=dropout,
-            merges=call.inspect or self.merges,
+            merges=call.inspect or "joint" in self.merges.values(),
         )
-        for name in self.others:
+        for name, merges in self.merges.items():
             read = reads[name]
             if isinstance(read, Shared):
-                k = unit(read.k) if self.config.qk_norm else read.k
-                parts[name] = partial_shared(self._scaled(asked), k.to(q.dtype), read.v.to(q.dtype), dropout)
+                asking = self._scaled(alone, self.heads) if merges == "beside" else self._scaled(asked)
+                parts[name] = self._shared(asking, read, dropout)
             else:
                 parts[name] = partial_neighbours(self._scaled(q), read) if isinstance(read, Neighbours) else None
         return parts
 
-    def _merge(self, parts: Mapping[str, Partial | None]) -> Partial:
-        context, *rest = (part for name, part in parts.items() if part is not None and name != self.gated)
-        if self.gate is None or self.gated is None:
-            return joint([context, *rest])
-        memory, gate = parts[self.gated], wide(self.gate).sigmoid()
-        if self.config.gate_over == "all":
-            return gated(joint([context, *rest]), memory, gate)
-        return joint([gated(context, memory, gate), *rest])
+    def _shared(self, q: Float[Tensor, "b h t d"], read: Shared, dropout: float) -> Partial:
+        k = unit(read.k) if self.config.qk_norm else read.k
+        attend = partial_shared if k.shape[-1] == self.head_dim else partial_single
+        return attend(q, k.to(q.dtype), read.v.to(q.dtype), dropout)

@@ -62,6 +62,16 @@ class ModelConfig(Config):
     final_dropout: float = 0.0
     checkpointing: bool = False
 
+    @property
+    def sublayer(self) -> FeedForwardConfig | None:
+        """The feed-forward layer; persistent vectors in the form ff-attn are one."""
+        persistent = self.pools.persistent
+        if persistent is None or persistent.form != "ff-attn":
+            return self.feedforward
+        if self.feedforward is not None:
+            raise Problem("ff-attn makes the persistent vectors a feed-forward layer, and the model has one already")
+        return FeedForwardConfig(dim=persistent.n, activation="softmax") if persistent.n else None
+
     def build(self, seed: int = 0) -> "Transformer":
         """The model with its start values drawn from `seed`; the global random state is left as it was."""
         with torch.random.fork_rng(devices=[]):
@@ -89,19 +99,21 @@ class Transformer(nn.Module):
 
     def _position(self) -> Position:
         config = self.config
-        return config.position.build(config.dim, config.n_heads, config.head_dim)
+        return config.position.build(config.dim, config.pools.heads(config.n_heads), config.head_dim)
 
     def _block(self, layer: int) -> Block:
         config = self.config
         shape = (config.dim, config.n_heads, config.head_dim)
         cached = config.pools.cache.kept(config.window) if config.pools.cache else 0
-        pools = {}
-        for name, pool in config.pools:
-            if pool is not None and layer in getattr(pool, "layers", (layer,)):
-                pools[name] = pool.build(*shape, config.segment, config.window, cached)
+        widths = (config.dim, config.pools.heads(config.n_heads), config.head_dim)
+        pools = {
+            name: pool.build(*widths, config.segment, config.window, cached)
+            for name, pool in config.pools.attended(layer).items()
+        }
         position = None if config.shared_position else self._position()
         attention = Attention(*shape, pools, config.window, config.segment, position, config.attention)
-        feedforward = config.feedforward.build(config.dim) if config.feedforward else None
+        sublayer = config.sublayer
+        feedforward = sublayer.build(config.dim) if sublayer else None
         block = Block(attention, feedforward, config.dim, config.norm, config.norm_place == "post", config.dropout)
         for name, module in block.named_modules():
             if isinstance(module, nn.Linear):

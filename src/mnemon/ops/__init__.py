@@ -1,6 +1,6 @@
-from mnemon.ops.dense import partial_context, partial_dense, partial_fused, partial_shared
+from mnemon.ops.dense import partial_context, partial_dense, partial_fused, partial_shared, partial_single
 from mnemon.ops.kv import Hidden, Neighbours, Partial, Shared, wide, write_count
-from mnemon.ops.merge import gated, joint
+from mnemon.ops.merge import added, beside, gated, joint
 from mnemon.ops.neighbours import partial_neighbours
 
 __all__ = [
@@ -8,6 +8,8 @@ __all__ = [
     "Neighbours",
     "Partial",
     "Shared",
+    "added",
+    "beside",
     "gated",
     "joint",
     "partial_context",
@@ -15,6 +17,7 @@ __all__ = [
     "partial_fused",
     "partial_neighbours",
     "partial_shared",
+    "partial_single",
     "wide",
     "write_count",
 ]

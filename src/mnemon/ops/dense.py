@@ -63,6 +63,25 @@ def partial_shared(
     return Partial(unfold(part.o), unfold(part.z), unfold(part.weights))
 
 
+def partial_single(
+    q: Float[Tensor, "b h t d"],
+    k: Float[Tensor, "1 n hd"],
+    v: Float[Tensor, "1 n hd"],
+    dropout: float = 0.0,
+) -> Partial:
+    """`partial_shared` in one head as wide as all of `q`'s together ("single-head" in arXiv 1907.01470, section 5).
+
+    s = [q_1 ... q_h] k^T / sqrt(h): where q_i carries 1/sqrt(d), the scale is that of width h d. The output is cut into
+    heads again, which share z and weights.
+    """
+    h = q.shape[1]
+    part = partial_shared(rearrange(q, "b h t d -> b 1 t (h d)") / math.sqrt(h), k, v, dropout)
+    assert part.z is not None
+    assert part.weights is not None
+    o = rearrange(part.o, "b 1 t (h d) -> b h t d", h=h)
+    return Partial(o, part.z.expand(-1, h, -1), part.weights.expand(-1, h, -1, -1))
+
+
 def partial_fused(
     q: Float[Tensor, "b h t d"],
     k: Float[Tensor, "b h n d"],

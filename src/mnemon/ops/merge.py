@@ -43,6 +43,23 @@ def gated(rest: Partial, memory: Partial | None, gate: Float[Tensor, " h"]) -> P
     return Partial(o.to(rest.o.dtype), rest.z, g)
 
 
+def added(parts: Sequence[Partial]) -> Partial:
+    """Softmaxes of their own whose outputs are added: o = sum_p o_p ("attn-split" in arXiv 1907.01470, section 5).
+
+    There is no z: several softmaxes have no common log-sum-exp.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    return Partial(sum((part.o for part in parts[1:]), parts[0].o), None)
+
+
+def beside(parts: Sequence[Partial]) -> Partial:
+    """The heads of one part after those of the other ("head-split" in arXiv 1907.01470, section 5)."""
+    if len(parts) == 1:
+        return parts[0]
+    return Partial(torch.cat([part.o for part in parts], dim=1), None)
+
+
 def _log_sum_exp(part: Partial) -> Tensor:
     if part.z is None:
         raise ValueError("this partial result has no log-sum-exp: it came from a path that cannot be merged jointly")

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from mnemon.ops import Hidden, Neighbours, Shared
 
-Merge = Literal["joint", "gated"]
+Merge = Literal["joint", "gated", "added", "beside"]
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,13 @@ class Pool(nn.Module, ABC):
 
     `read` is pure; `update` takes the segment's detached keys and values and is called by the owner of the state,
     after `backward`. A pool knows nothing of softmax, projections, layers or other pools.
+
+    `merge`: in one softmax with the others (joint), by a gate, as a softmax of its own whose output is added, or in
+    heads of its own beside those of the others; `heads` is the number of such heads.
     """
 
     merge: ClassVar[Merge] = "joint"
+    heads: int = 0
 
     @abstractmethod
     def init_state(self, rows: int, memory: int | None = None) -> State:

@@ -1,11 +1,15 @@
 import math
+from typing import Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from mnemon.config import Config
 from mnemon.ops import Shared
-from mnemon.pools.base import Fresh, Pool, State
+from mnemon.pools.base import Fresh, Merge, Pool, State
+
+Form = Literal["all-attn", "attn-split", "head-split", "single-head", "ff-attn"]
 
 
 class PersistentPool(Pool):
@@ -17,8 +21,10 @@ class PersistentPool(Pool):
     sqrt(d_h) and the real value sqrt(N) times as far. arXiv 1907.01470, section 3.2 and released code.
     """
 
-    def __init__(self, n_heads: int, head_dim: int, n: int):
+    def __init__(self, n_heads: int, head_dim: int, n: int, merge: Merge = "joint"):
         super().__init__()
+        self.merge: Merge = merge  # type: ignore[misc]  # a setting of this pool, a constant of the others
+        self.heads = n_heads if merge == "beside" else 0
         self.key = nn.Parameter(torch.randn(n_heads, n, head_dim) / math.sqrt(head_dim))
         self.value = nn.Parameter(torch.randn(n_heads, n, head_dim) / math.sqrt(max(n, 1)))
 
@@ -42,9 +48,34 @@ class PersistentPool(Pool):
 
 
 class PersistentConfig(Config):
-    """`n`: vectors a head; equal parameters need n = ffn_dim."""
+    """`n`: vectors a head; equal parameters need n = ffn_dim, and 0 leaves attention over the context alone.
 
-    n: int = 1024
+    `form`, in the paper's words (arXiv 1907.01470, section 5), each with the parameters of the first:
+    all-attn: one softmax over context and vectors. attn-split: a softmax each, outputs added. single-head: as
+    attn-split, the vectors in one head as wide as all together. head-split: half of the heads see the context alone,
+    the others 2 n + dim vectors alone (the second term is what their key and value projections would have been).
+    ff-attn: no vectors in attention but a feed-forward layer of inner size n behind it, with softmax instead of ReLU.
+    """
+
+    n: int = Field(1024, ge=0)
+    form: Form = "all-attn"
+
+    @property
+    def splits_heads(self) -> bool:
+        """Whether half of the heads belong to the vectors."""
+        return self.form == "head-split" and self.n > 0
+
+    @property
+    def attended(self) -> bool:
+        """Whether there are vectors that attention reads."""
+        return self.form != "ff-attn" and self.n > 0
 
     def build(self, dim: int, n_heads: int, head_dim: int, segment: int, window: int, cached: int) -> Pool:
+        match self.form:
+            case "attn-split":
+                return PersistentPool(n_heads, head_dim, self.n, "added")
+            case "single-head":
+                return PersistentPool(1, n_heads * head_dim, self.n, "added")
+            case "head-split":
+                return PersistentPool(n_heads, head_dim, 2 * self.n + dim, "beside")
         return PersistentPool(n_heads, head_dim, self.n)

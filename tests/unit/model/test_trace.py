@@ -133,3 +133,29 @@ def test_scores_of_neighbours_are_cosines_and_none_where_nothing_is_valid() -> N
     assert bool((found.scores[0] == -torch.inf).all())
     assert bool(((found.scores[1] <= 1 + 1e-6) & (found.scores[1] >= -1)).all())
     assert bool((found.scores[1].diff(dim=-1) <= 0).all())
+
+
+@pytest.mark.parametrize("form", ["attn-split", "single-head", "head-split"])
+def test_shares_of_separate_softmaxes_are_parts_of_the_whole_output(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pools = PoolsConfig(cache=CacheConfig(), persistent=PersistentConfig(n=6, form=form))
+    model = awake(small(n_heads=4, head_dim=3, pools=pools))
+    attention, marks = model.blocks[1].attention, torch.eye(3)
+    vectors = attention.pools["persistent"].value
+    vectors.data.copy_((marks[2] / vectors.shape[1] ** 0.5).repeat(vectors.shape[2] // 3))
+    attention.out.weight.data.copy_(torch.eye(12))
+    state = model.init_state(2)
+    read(model, state, text(2, 12))
+    state.reset(torch.tensor([False, True]))
+    state.states[1]["cache"].v.copy_(marks[1])
+    known = type(attention)._project
+    monkeypatch.setattr(
+        type(attention), "_project", lambda layer, h: (known(layer, h)[0], marks[0].expand_as(known(layer, h)[1]))
+    )
+    found = []
+    attention.register_forward_hook(lambda _, __, out: found.append(out[0].unflatten(-1, (4, 3)).transpose(1, 2)))
+    shares = model(text(2, 3, seed=1), state, inspect=True)[0].traces[1].shares
+    expected = torch.nan_to_num(found[0] / found[0].sum(-1, keepdim=True))
+    for channel, pool in enumerate(("local", "cache", "persistent")):
+        torch.testing.assert_close(shares[pool], expected[..., channel])
+    alone = [0.0, 0.0, 1.0, 1.0] if form == "head-split" else [1.0] * 4
+    assert torch.equal(shares["persistent"][1, :, 0], torch.tensor(alone).double()), "there is no context"

@@ -1,4 +1,5 @@
 import math
+from typing import get_args
 
 import pytest
 import torch
@@ -6,6 +7,7 @@ import torch
 from mnemon.config import Problem
 from mnemon.model import AttentionConfig, FeedForwardConfig, HeadConfig, ModelConfig, SpanConfig
 from mnemon.pools import CacheConfig, KNNConfig, PersistentConfig, PoolsConfig
+from mnemon.pools.persistent import Form
 from mnemon.positions.learned import LearnedConfig
 from models import awake, read, small, text
 
@@ -124,3 +126,18 @@ def test_gates_are_told_by_layer() -> None:
     assert list(gates) == [0, 2]
     torch.testing.assert_close(gates[2], model.blocks[2].attention.gate.detach().sigmoid())
     assert small().build().gates() == {}
+
+
+@pytest.mark.parametrize("form", get_args(Form))
+def test_without_vectors_every_form_is_attention_alone(form: str) -> None:
+    plain = small(feedforward=None).build()
+    formed = small(feedforward=None, pools=PoolsConfig(persistent=PersistentConfig(n=0, form=form))).build()
+    formed.load_state_dict(plain.state_dict())
+    tokens = text(2, 5)
+    outputs = [model(tokens, model.init_state(2))[0].hidden for model in (plain, formed)]
+    assert torch.equal(*outputs)
+
+
+def test_a_second_feedforward_layer_is_a_problem() -> None:
+    with pytest.raises(Problem, match="the model has one already"):
+        small(pools=PoolsConfig(persistent=PersistentConfig(form="ff-attn"))).build()

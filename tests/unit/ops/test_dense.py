@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from mnemon.ops import Partial, partial_context, partial_dense, partial_fused, partial_shared
+from mnemon.ops import Partial, partial_context, partial_dense, partial_fused, partial_shared, partial_single
 
 B, H, T, N, D = 2, 3, 5, 7, 4
 INPUTS = ("q", "k", "v", "bias", "weight")
@@ -191,3 +191,16 @@ def test_context_takes_a_path_with_z_where_z_or_a_span_is_wanted(merges: bool, s
     part = partial_context(**given, seen=SEEN, weight=weight, merges=merges)
     assert (part.z is not None) == has_z
     torch.testing.assert_close(part.o, partial_dense(**given, seen=SEEN, weight=weight).o)
+
+
+def test_a_single_head_is_as_wide_as_all_queries_together() -> None:
+    given = inputs()
+    q = given["q"]
+    mine = {name: torch.randn(1, N, H * D, dtype=torch.float64, requires_grad=True) for name in ("k", "v")}
+    part = partial_single(q, mine["k"], mine["v"])
+    s = torch.stack([q[:, i] @ mine["k"][0, :, i * D : (i + 1) * D].mT for i in range(H)]).sum(0) / math.sqrt(H)
+    o = s.softmax(-1) @ mine["v"][0]  # b t hd
+    torch.testing.assert_close(part.o, torch.stack(o.split(D, -1), dim=1))
+    for head in range(H):
+        torch.testing.assert_close(part.z[:, head], s.logsumexp(-1))
+        torch.testing.assert_close(part.weights[:, head], s.softmax(-1))

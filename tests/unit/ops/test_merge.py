@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from mnemon.ops import Partial, gated, joint, partial_dense, partial_fused
+from mnemon.ops import Partial, added, beside, gated, joint, partial_dense, partial_fused
 
 B, H, T, D = 2, 3, 5, 4
 SIZES = (7, 1, 6)
@@ -153,3 +153,19 @@ def test_gate_needs_no_z_of_the_rest() -> None:
 def test_empty_partials_merge_with_each_other() -> None:
     merged = joint([empty(), empty()])
     assert bool((merged.o == 0).all())
+
+
+def test_added_outputs_are_those_of_separate_softmaxes() -> None:
+    q, pairs = pools()
+    parts = [partial_dense(q, k, v) for k, v in pairs]
+    both = added(parts)
+    torch.testing.assert_close(both.o, sum(part.o for part in parts))
+    assert both.z is None
+    assert added(parts[:1]) is parts[0]
+
+
+def test_heads_stand_beside_each_other_in_the_order_of_the_parts() -> None:
+    q, pairs = pools()
+    first, second = (partial_dense(q, k, v) for k, v in pairs[:2])
+    assert torch.equal(beside([first, second]).o, torch.cat([first.o, second.o], dim=1))
+    assert beside([first]) is first

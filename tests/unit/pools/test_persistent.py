@@ -3,7 +3,8 @@ import math
 import pytest
 import torch
 
-from mnemon.pools import PersistentConfig
+from mnemon.config import Problem
+from mnemon.pools import KNNConfig, PersistentConfig, PoolsConfig
 from mnemon.pools.persistent import PersistentPool
 from streams import whole
 
@@ -46,3 +47,36 @@ def test_vectors_are_learned_and_no_state_is_kept() -> None:
 def test_no_vectors_are_no_pool() -> None:
     pool = PersistentPool(3, 4, 0)
     assert pool.read(pool.init_state(2), whole([0], 1).x[:, None], whole([0], 1)) is None
+
+
+@pytest.mark.parametrize(
+    ("form", "shape", "merge", "heads"),
+    [
+        ("all-attn", (2, 9, 16), "joint", 0),
+        ("attn-split", (2, 9, 16), "added", 0),
+        ("single-head", (1, 9, 32), "added", 0),
+        ("head-split", (2, 2 * 9 + 64, 16), "beside", 2),  # two of four heads, with twice the vectors and more
+    ],
+)
+def test_each_form_has_its_vectors_and_its_way_to_merge(form: str, shape: object, merge: str, heads: int) -> None:
+    pool = PersistentConfig(n=9, form=form).build(64, 2, 16, segment=5, window=9, cached=0)
+    assert pool.key.shape == pool.value.shape == shape
+    assert (pool.merge, pool.heads) == (merge, heads)
+
+
+def test_heads_are_split_where_there_is_anything_to_split_them_for() -> None:
+    for n, heads in ((9, 3), (0, 6)):
+        assert PoolsConfig(persistent=PersistentConfig(n=n, form="head-split")).heads(6) == heads
+    assert PoolsConfig(persistent=PersistentConfig(n=9)).heads(6) == PoolsConfig().heads(6) == 6
+    with pytest.raises(Problem, match="5 heads are odd"):
+        PoolsConfig(persistent=PersistentConfig(n=9, form="head-split")).heads(5)
+
+
+def test_a_layer_of_its_own_is_no_pool() -> None:
+    pools = PoolsConfig(persistent=PersistentConfig(form="ff-attn"), knn=KNNConfig(layers=(1,)))
+    assert [list(pools.attended(layer)) for layer in (0, 1)] == [["local"], ["local", "knn"]]
+
+
+def test_a_negative_number_of_vectors_is_refused() -> None:
+    with pytest.raises(Problem, match=r"persistent\.n: .*greater than or equal to 0"):
+        PoolsConfig.parse({"persistent": {"n": -1}}, "pools")
