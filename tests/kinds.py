@@ -25,7 +25,12 @@ MIXTURES: dict[str, PoolsConfig] = {
     "cache, joint knn": PoolsConfig(cache=KV, knn=JOINT),
     "cache, persistent, knn": PoolsConfig(cache=KV, persistent=PERSISTENT, knn=GATED),
     "hidden cache, persistent, joint knn": PoolsConfig(cache=HIDDEN, persistent=PERSISTENT, knn=JOINT),
-    "cache, next values": PoolsConfig(cache=KV, knn=GATED.replace(value="next")),
+    "cache, next values": PoolsConfig(cache=KV, knn=GATED.replace(value="next", index="bucketed:buckets=16")),
+}
+# On so few entries every one of them finds the very best; engines are held to few of the laws, for they are slow.
+ENGINES: dict[str, PoolsConfig] = {
+    f"cache, {index} knn": PoolsConfig(cache=KV, knn=(JOINT if index == "faiss-flat" else GATED).replace(index=index))
+    for index in ("faiss-flat", "faiss-ivf", "faiss-hnsw", "scann")
 }
 
 
@@ -98,6 +103,7 @@ FORMED_MODELS = {  # half of the heads: so an even number of them
     if form != "all-attn"
 }
 FEW_PLACED = {name: model for name, model in PLACED_MODELS.items() if name.startswith("cache, persistent, knn;")}
+SEARCHED_MODELS = {pools: small(pools=mixture, **_at("t5")) for pools, mixture in ENGINES.items()}
 MODELS: dict[str, ModelConfig] = RECIPE_MODELS | MIXED_MODELS | FORMED_MODELS | FEW_PLACED
 ALL_MODELS: dict[str, ModelConfig] = RECIPE_MODELS | MIXED_MODELS | FORMED_MODELS | PLACED_MODELS
 REMEMBERING = {name: model for name, model in MODELS.items() if model.pools.knn}

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from kinds import REMEMBERING
+from kinds import REMEMBERING, SEARCHED_MODELS
 from mnemon.model import ModelConfig, attention
 from mnemon.ops import Neighbours, Partial
 from models import awake, text
@@ -47,9 +47,13 @@ def stored(told: int, size: int) -> list[int]:
     return list(range(max(0, whole - size), whole))
 
 
-@pytest.mark.parametrize("name", [n for n, c in REMEMBERING.items() if c.pools.knn and c.pools.knn.value == "own"])
+MODELS = REMEMBERING | SEARCHED_MODELS
+OWN = [name for name, config in MODELS.items() if config.pools.knn and config.pools.knn.value == "own"]
+
+
+@pytest.mark.parametrize("name", OWN)
 def test_neighbours_are_the_top_of_the_model_s_own_logits(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    config: ModelConfig = REMEMBERING[name]
+    config: ModelConfig = MODELS[name]
     assert config.pools.knn is not None
     joint = config.pools.knn.merge == "joint"
     model = awake(config)

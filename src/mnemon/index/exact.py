@@ -1,4 +1,5 @@
 import math
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -21,9 +22,22 @@ def exact_search(
     out; where fewer than k remain the score is -inf and the id is to be ignored. Ids are always within 0..m-1.
     The whole score matrix is never held: heads are taken a few at a time and keys in blocks whose winners are merged.
     """
+    return by_tiles(queries, keys, min(top_k, keys.shape[-2]), valid, _search)
+
+
+Tile = Callable[[Tensor, Tensor, int, Tensor | None], tuple[Tensor, Tensor]]
+
+
+def by_tiles(
+    queries: Float[Tensor, "*b h t d"],
+    keys: Float[Tensor, "*b h m d"],
+    k: int,
+    valid: Bool[Tensor, "..."] | None,
+    search: Tile,
+) -> tuple[Float[Tensor, "*b h t k"], Int[Tensor, "*b h t k"]]:
+    """`search(q [n t d], keys [n m d], k, valid [n t m])` over all rows and heads, a few at a time."""
     *lead, t, d = queries.shape
     m = keys.shape[-2]
-    k = min(top_k, m)
     n = math.prod(lead)
     flat_q = queries.detach().to(keys.dtype).reshape(n, t, d)
     flat_k = keys.reshape(n, m, d)
@@ -35,7 +49,7 @@ def exact_search(
     step = max(1, budget // max(1, t * min(m, BLOCK) * keys.element_size()))
     for start in range(0, n if k else 0, step):
         tile = slice(start, start + step)
-        scores[tile], ids[tile] = _search(flat_q[tile], flat_k[tile], k, None if mask is None else mask[tile])
+        scores[tile], ids[tile] = search(flat_q[tile], flat_k[tile], k, None if mask is None else mask[tile])
     return scores.view(*lead, t, k), ids.view(*lead, t, k)
 
 

@@ -5,8 +5,8 @@ import torch
 from pydantic import Field, field_validator
 from torch import Tensor
 
-from mnemon.config import Config, Problem, nearest
-from mnemon.index import INDEXES, RingStore
+from mnemon.config import Config, Problem
+from mnemon.index import RingStore, find_index
 from mnemon.ops import Neighbours
 from mnemon.pools import recent
 from mnemon.pools.base import Fresh, Merge, Pool, State
@@ -58,7 +58,8 @@ class KNNPool(Pool):
         self.merge: Merge = config.merge  # type: ignore[misc]  # a setting of this pool, a constant of the others
         self.n_heads, self.head_dim = n_heads, head_dim
         self.segment, self.window, self.cached = segment, window, cached
-        self.size, self.top_k, self.search = config.size, config.top_k, INDEXES[config.index]
+        self.size, self.top_k, self.search = config.size, config.top_k, find_index(config.index)
+        self.search(torch.empty(1, 0, 1), torch.empty(1, 0, 1), 1)  # an index whose package is missing says so now
         self.shifted = config.value == "next"
 
     def init_state(self, rows: int, memory: int | None = None) -> KNNState:
@@ -165,7 +166,8 @@ class KNNConfig(Config):
 
     `merge`: by the paper's gate, or jointly in one softmax with everything else. `value`: what is stored with a
     token's key: its own value, as published, or the next token's, so that a similar context answers with what came
-    after it (the pairing of kNN-LM, arXiv 1911.00172).
+    after it (the pairing of kNN-LM, arXiv 1911.00172). `index`: how neighbours are searched, `NAME` or
+    `NAME:option=number` of `index.INDEXES`.
     """
 
     layers: tuple[int, ...] = (8,)
@@ -178,8 +180,7 @@ class KNNConfig(Config):
     @field_validator("index")
     @classmethod
     def _known(cls, name: str) -> str:
-        if name not in INDEXES:
-            raise ValueError(f"no such index{nearest(name, list(INDEXES))}")
+        find_index(name)
         return name
 
     def build(self, dim: int, n_heads: int, head_dim: int, segment: int, window: int, cached: int) -> Pool:
