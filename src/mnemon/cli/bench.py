@@ -1,8 +1,9 @@
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mnemon.cli import say
+from mnemon.cli import bench_recall, say
 from mnemon.cli.flags import first_word, parse
 from mnemon.cli.progress import Phases
 from mnemon.config import Problem, nearest, write_json
@@ -29,14 +30,25 @@ class Train:
 
 def run(words: list[str]) -> None:
     name, rest = first_word(words, Train, f"{PROG} WHAT")
-    if name != "train":
-        raise Problem(f"{name!r}: no such benchmark{nearest(name, ['train'])}")
-    command = parse(Train, rest, f"{PROG} train")
+    if name not in BENCHES:
+        raise Problem(f"{name!r}: no such benchmark{nearest(name, list(BENCHES))}")
+    command, measure = BENCHES[name]
+    measure(parse(command, rest, f"{PROG} {name}"), " ".join([PROG, *words]))
+
+
+def _train(command: Train, words: str) -> None:
     with Phases() as show:
         found = bench_train(command.rounds, command.steps, command.peer_python, progress=show)
     if command.record is not None:
-        write_json(command.record, {**found, "command": " ".join(["mnemon bench", *words])})
+        write_json(command.record, {**found, "command": words})
     say.result(found, command.json, lambda: _text(found))
+
+
+# By name: the flags, and what is called with them and the whole command line.
+BENCHES: dict[str, tuple[type[Any], Callable[[Any, str], None]]] = {
+    "train": (Train, _train),
+    "recall": (bench_recall.Recall, bench_recall.run),
+}
 
 
 def _text(found: dict[str, Any]) -> str:

@@ -14,7 +14,7 @@ COMMANDS = {
     "recipes": "the models that can be trained",
     "demo": "train two small models and show on one page what memory brings",
     "reproduce": "run a table of results and write its page",
-    "bench": "measure training speed",
+    "bench": "measure training speed, or what an index finds",
 }
 
 
