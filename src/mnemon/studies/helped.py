@@ -4,11 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from mnemon.data import Document, inputs_and_targets
-from mnemon.evaluate import Scored
-from mnemon.model import LayerTrace, Transformer, computing
+from mnemon.data import Document
+from mnemon.evaluate import Found, Scored, Text, traced
 from mnemon.studies.workers import Progress
 from mnemon.train import Run, load_run
 
@@ -88,45 +86,18 @@ def _chosen(
     return chosen
 
 
-@torch.no_grad()
 def _retrieved(run: Run, text: _Text, tokens: list[int], memory: int) -> dict[int, list[dict[str, Any]]]:
     """What the memory heads looked at when each of the tokens was predicted."""
-    start = run.tokenizer.start
-    inputs, _ = inputs_and_targets(text.ids, start)
-    shift = 0 if start is not None else 1  # token i is predicted from input i - shift
-    model: Transformer = run.model
-    state, found, segment = model.init_state(1, memory), dict[int, list[dict[str, Any]]](), model.config.segment
-    for first in range(0, max(tokens) - shift + 1, segment):
-        piece = torch.from_numpy(inputs[first : first + segment].astype(np.int64))[None]
-        with computing(piece.device, run.config.train.precision):
-            output, update = model(piece, state, inspect=True)
-        for token in tokens:
-            query = token - shift - first
-            if 0 <= query < piece.shape[1]:
-                found[token] = _passages(output.traces, query, text, first + query, start)
-        state.commit(update)
+    read = Text(text.document, text.ids[: max(tokens) + 1], np.zeros(0, np.int64))
+    found: dict[int, list[dict[str, Any]]] = {}
+    for look in traced(run.model, run.tokenizer, read, memory, run.config.train.precision):
+        for token, entries in enumerate(look.heaviest(PASSAGES), look.first):
+            if token in tokens:
+                found[token] = [_passage(text, token, entry) for entry in entries]
     return found
 
 
-def _passages(
-    traces: Sequence[LayerTrace], query: int, text: _Text, at: int, start: int | None
-) -> list[dict[str, Any]]:
-    """The heaviest remembered tokens over all heads; `weight` is the share of the head's output."""
-    back = 1 if start is not None else 0  # input i is token i - back
-    entries: list[tuple[float, int, int, int]] = []
-    for layer, trace in enumerate(traces):
-        if trace.neighbours is None:
-            continue
-        read, share = trace.neighbours, trace.shares["knn"]
-        for head in range(share.shape[1]):
-            weights = read.weights[0, head, query] * share[0, head, query]
-            for weight, position in zip(weights.tolist(), read.positions[0, head, query].tolist(), strict=True):
-                if position >= back:
-                    entries.append((weight, position, head, layer))
-    entries.sort(reverse=True)
-    shown: dict[int, dict[str, Any]] = {}
-    for weight, position, head, layer in entries:
-        if position not in shown and len(shown) < PASSAGES:
-            place = {"weight": weight, "head": head, "layer": layer, "age": at - position}
-            shown[position] = text.around(position - back) | place
-    return list(shown.values())
+def _passage(text: _Text, token: int, entry: Found) -> dict[str, Any]:
+    """A remembered token in its context; `weight` is the share of the head's output, `age` in tokens."""
+    place = {"weight": entry.weight, "head": entry.head, "layer": entry.layer, "age": token - entry.token}
+    return text.around(entry.token) | place
