@@ -64,7 +64,7 @@ def shrunk(model: ModelConfig) -> ModelConfig:
         pools=model.pools.replace(
             persistent=model.pools.persistent and PERSISTENT, knn=knn and knn.replace(layers=(1,), size=8, top_k=3)
         ),
-        feedforward=model.feedforward and model.feedforward.replace(dim=10),
+        feedforward=model.feedforward and model.feedforward.replace(dim=10, dropout=0.0),
         embedding=model.embedding.replace(cutoffs=(4, 9), divide=2),
     )
 

@@ -16,12 +16,26 @@ def all_attention(layers: int, n: int, vocabulary: int) -> int:
 
 
 def wikitext() -> int:
-    """Four clusters of width 512, 128, 32 and 8, each projected to 512; a bias a word; three cluster rows with bias."""
-    d, cuts = 512, (0, 20_000, 40_000, 200_000, 267_735)
-    widths = [d // 4**i for i in range(4)]
+    """36 layers of 2048 vectors a head, positions up to 2048, and the words in clusters."""
+    d = 512
+    return 36 * (4 * d * d + 2 * 2048 * d + 2 * d + 8) + 64 * 2048 + clusters(d)
+
+
+def clusters(d: int) -> int:
+    """Four clusters of width d, d/4, d/16, d/64, each projected to d; a bias a word; three cluster rows with bias."""
+    cuts, widths = (0, 20_000, 40_000, 200_000, 267_735), [d // 4**i for i in range(4)]
     words = sum((last - first) * width for (first, last), width in zip(pairwise(cuts), widths, strict=True))
-    layers = 36 * (4 * d * d + 2 * 2048 * d + 2 * d + 8)
-    return layers + 64 * 2048 + words + d * sum(widths) + cuts[-1] + 3 * (d + 1)
+    return words + d * sum(widths) + cuts[-1] + 3 * (d + 1)
+
+
+def adaptive_span(layers: int, d: int, f: int, vocabulary: int) -> int:
+    """L (4 d^2 + 2 d F + F + d + 4 d + H) + d_h S + V (2 d + 1), with H = 8, S = 8192."""
+    return layers * (4 * d * d + 2 * d * f + f + d + 4 * d + 8) + d // 8 * 8192 + vocabulary * (2 * d + 1)
+
+
+def transformer_xl(layers: int, d: int, heads: int, f: int) -> int:
+    """L (5 d H d_h + 2 d F + F + d + 4 d + 2 H d_h): W_r is the fifth matrix, u and v come last."""
+    return layers * (5 * d * heads + 2 * d * f + f + d + 4 * d + 2 * heads)
 
 
 def memorizing() -> int:
@@ -36,6 +50,25 @@ SIZES = [
     ("all-attention-text8-small", 38_320_300, all_attention(18, 1024, 28), "38.32M"),
     ("all-attention-text8-large", 113_836_348, all_attention(36, 2048, 28), "113.84M"),
     ("all-attention-wikitext103", 132_493_746, wikitext(), "132.49M"),
+    ("adaptive-span-enwik8-small", 38_538_541, adaptive_span(12, 512, 2048, 205), "38.54M"),
+    ("adaptive-span-enwik8-large", 208_910_221, adaptive_span(24, 768, 4096, 205), "208.91M"),
+    ("adaptive-span-text8-small", 38_357_116, adaptive_span(12, 512, 2048, 28), "38.36M"),
+    ("adaptive-span-text8-large", 208_638_172, adaptive_span(24, 768, 4096, 28), "208.64M"),
+    ("transformer-xl-dai", 41_172_173, transformer_xl(12, 512, 512, 2048) + 205 * 1025, "41.17M"),
+    ("transformer-xl-dai-enwik8-large", 277_489_869, transformer_xl(24, 1024, 1024, 3072) + 205 * 2049, "277.49M"),
+    ("transformer-xl-dai-text8-large", 277_127_196, transformer_xl(24, 1024, 1024, 3072) + 28 * 2049, "277.13M"),
+    (  # a bias a word and three cluster rows with theirs; the tables of all clusters are as wide as the model
+        "transformer-xl-dai-wikitext103-base",
+        151_119_838,
+        transformer_xl(16, 410, 410, 2100) + 267_735 * 411 + 3 * 411,
+        "151.12M",
+    ),
+    (
+        "transformer-xl-dai-wikitext103-large",
+        284_156_746,
+        transformer_xl(18, 1024, 1024, 4096) + clusters(1024),
+        "284.16M",
+    ),
     ("memorizing-200m", 183_922_792, memorizing(), "183.92M"),
 ]
 
@@ -67,6 +100,15 @@ def test_every_form_has_the_parameters_of_the_first(name: str, form: str, n: int
 def test_without_vectors_36_layers_have_38_million_parameters_of_attention() -> None:
     config = recipe("all-attention-text8-large").model.replace(pools__persistent__n=0)
     assert count_parameters(config).parts["attention projections"] == 36 * 4 * 512**2 == 37_748_736
+
+
+def test_the_tiny_baseline_has_the_parameters_of_the_tiny_all_attention_network() -> None:
+    plain, baseline = (
+        count_parameters(recipe(name).model.replace(vocab_size=1024))
+        for name in ("all-attention-tiny", "adaptive-span-tiny")
+    )
+    assert baseline.total == pytest.approx(plain.total, rel=0.001)
+    assert {*plain.parts} ^ {*baseline.parts} == {"persistent vectors", "feed-forward"}
 
 
 def test_persistent_vectors_take_the_place_of_a_feedforward_layer_of_equal_size() -> None:

@@ -10,6 +10,7 @@ from mnemon.cli.progress import Phases
 from mnemon.config import Problem
 from mnemon.data import Corpus, Document, load_corpus
 from mnemon.evaluate import Evaluation, evaluate
+from mnemon.model import widened
 from mnemon.train import load_run
 from mnemon.train.run import pick_device
 
@@ -30,6 +31,12 @@ class Eval:
     """entries of the memory, with commas between (default: 0,512,2048,8192, or 0 without a memory)"""
     memory_source: Literal["own", "other", "shuffled"] = "own"
     """controls: other reads each document with another one's memory, shuffled with its own values under wrong keys"""
+    window: int | None = None
+    """previous tokens that every token sees, and that the cache keeps (default: as trained)"""
+    segment: int | None = None
+    """tokens fed at once (default: as trained)"""
+    clamp: int | None = None
+    """furthest distance told apart by Transformer-XL positions (default: as trained)"""
     rows: int = 8
     """documents read side by side"""
     max_documents: int | None = None
@@ -48,6 +55,7 @@ def run(words: list[str]) -> None:
     command = parse(Eval, words, PROG)
     memory = None if command.memory is None else _numbers(command.memory)
     trained = load_run(command.run, str(pick_device(command.device)))
+    model = widened(trained.model, command.window, command.segment, command.clamp)
     options = trained.config.data.replace(strict=command.strict or trained.config.data.strict)
     if command.max_documents is not None:
         options = options.replace(max_documents=command.max_documents)
@@ -55,7 +63,7 @@ def run(words: list[str]) -> None:
     documents = _documents(corpus, command.split)
     with Phases() as show:
         found = evaluate(
-            trained.model,
+            model,
             documents,
             trained.tokenizer,
             memory,

@@ -7,6 +7,7 @@ from mnemon.model.span import AdaptiveSpan, SpanConfig
 from mnemon.model.state import LayerView, MemoryState
 from mnemon.model.trace import LayerTrace, NeighbourTrace
 from mnemon.model.transformer import ModelConfig, Output, Transformer
+from mnemon.model.widen import widened
 
 __all__ = [
     "AdaptiveSpan",
@@ -27,4 +28,5 @@ __all__ = [
     "SpanConfig",
     "Transformer",
     "computing",
+    "widened",
 ]

@@ -22,13 +22,13 @@ def norm(kind: Norm, dim: int) -> nn.Module:
 
 
 class FeedForward(nn.Module):
-    """FF(x) = U act(V x), no biases."""
+    """FF(x) = U act(V x + b) + c; dropout acts on what the activation gives."""
 
-    def __init__(self, dim: int, ffn_dim: int, activation: Activation):
+    def __init__(self, dim: int, ffn_dim: int, activation: Activation, bias: bool = False, dropout: float = 0.0):
         super().__init__()
-        self.activation = activation
-        self.up = nn.Linear(dim, ffn_dim, bias=False)
-        self.down = nn.Linear(ffn_dim, dim, bias=False)
+        self.activation, self.dropout = activation, dropout
+        self.up = nn.Linear(dim, ffn_dim, bias=bias)
+        self.down = nn.Linear(ffn_dim, dim, bias=bias)
 
     def forward(self, x: Float[Tensor, "b t e"]) -> Float[Tensor, "b t e"]:
         h = self.up(x)
@@ -41,17 +41,19 @@ class FeedForward(nn.Module):
                 h = nn.functional.gelu(h)
             case "softmax":
                 h = wide(h).softmax(-1).to(h.dtype)
-        return self.down(h)
+        return self.down(nn.functional.dropout(h, self.dropout, self.training))
 
 
 class FeedForwardConfig(Config):
-    """`dim`: inner size."""
+    """`dim`: inner size. `bias`: whether both products have one. `dropout`: on the inner values."""
 
     dim: int = 4096
     activation: Activation = "relu"
+    bias: bool = False
+    dropout: float = 0.0
 
     def build(self, dim: int) -> FeedForward:
-        return FeedForward(dim, self.dim, self.activation)
+        return FeedForward(dim, self.dim, self.activation, self.bias, self.dropout)
 
 
 class Block(nn.Module):

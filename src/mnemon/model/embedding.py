@@ -31,7 +31,8 @@ class AdaptiveEmbedding(nn.Module):
     """x = sqrt(e) P_i E_i[token]: cluster i of a frequency-sorted vocabulary has width e / divide^i.
 
     Adaptive input as used by 1907.01470 (released code, WikiText-103): cuts 20k / 40k / 200k, divide = 4, projections
-    without bias, also for the first cluster.
+    without bias, also for the first cluster. With divide = 1 every table is as wide as the model and none is projected
+    (arXiv 1901.02860, released code).
     """
 
     def __init__(self, vocab_size: int, dim: int, cutoffs: Sequence[int], divide: int):
@@ -44,15 +45,16 @@ class AdaptiveEmbedding(nn.Module):
             for (first, last), width in zip(self.bounds, widths, strict=True)
         ]
         self.tables = nn.ParameterList(tables)
-        self.projections = nn.ModuleList(nn.Linear(width, dim, bias=False) for width in widths)
+        self.projections = nn.ModuleList(nn.Linear(width, dim, bias=False) for width in widths if divide > 1)
 
     def forward(self, tokens: Int[Tensor, "b t"]) -> Float[Tensor, "b t e"]:
         flat = tokens.flatten()
         x = self.tables[0].new_zeros(len(flat), self.dim)
-        for (first, last), table, project in zip(self.bounds, self.tables, self.projections, strict=True):
+        for cluster, ((first, last), table) in enumerate(zip(self.bounds, self.tables, strict=True)):
             inside = ((flat >= first) & (flat < last)).nonzero().squeeze(1)
-            assert isinstance(project, nn.Linear)
-            rows = project(nn.functional.embedding(flat[inside] - first, table))
+            rows = nn.functional.embedding(flat[inside] - first, table)
+            if len(self.projections):
+                rows = self.projections[cluster](rows)
             x = x.index_copy(0, inside, rows.to(x.dtype))
         return x.view(*tokens.shape, self.dim) * math.sqrt(self.dim)
 

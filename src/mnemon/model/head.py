@@ -56,9 +56,11 @@ class AdaptiveHead(nn.Module):
 
     def _words(self, hidden: Float[Tensor, "n e"], cluster: int) -> Float[Tensor, "n words"]:
         embedding = self.tied[0]
-        project = embedding.projections[cluster].weight
-        assert isinstance(project, Tensor)
-        return nn.functional.linear(hidden @ project.to(hidden.dtype), embedding.tables[cluster], self.bias[cluster])
+        if len(embedding.projections):
+            project = embedding.projections[cluster].weight
+            assert isinstance(project, Tensor)
+            hidden = hidden @ project.to(hidden.dtype)
+        return nn.functional.linear(hidden, embedding.tables[cluster], self.bias[cluster])
 
     def _head(self, hidden: Float[Tensor, "n e"]) -> Float[Tensor, "n words"]:
         tails = nn.functional.linear(hidden, self.clusters, self.cluster_bias)

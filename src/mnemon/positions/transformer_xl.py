@@ -3,6 +3,7 @@ from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
+from pydantic import Field
 from torch import Tensor, nn
 
 from mnemon.config import Config
@@ -20,12 +21,13 @@ def sinusoid(position: Int[Tensor, " n"], dim: int, dtype: torch.dtype) -> Float
 class TransformerXLPosition(Position):
     """s_tr = (q_t + u) . k_r + (q_t + v) . W_r r_(t-r), with sinusoidal r (arXiv 1901.02860, section 3.3).
 
-    u and v are [h d], learned, zero at the start (the released code draws them from N(0, 0.02)).
+    u and v are [h d], learned, zero at the start (the released code draws them from N(0, 0.02)). Keys further away
+    than `clamp` count as being that far: for evaluation with a longer cache than that of training.
     """
 
-    def __init__(self, dim: int, n_heads: int, head_dim: int):
+    def __init__(self, dim: int, n_heads: int, head_dim: int, clamp: int | None = None):
         super().__init__()
-        self.dim = dim
+        self.dim, self.clamp = dim, clamp
         self.u = nn.Parameter(torch.zeros(n_heads, head_dim))
         self.v = nn.Parameter(torch.zeros(n_heads, head_dim))
         self.project = nn.Linear(dim, n_heads * head_dim, bias=False)
@@ -37,6 +39,7 @@ class TransformerXLPosition(Position):
         return q + self.u[:, None].to(q.dtype)
 
     def bias(self, q: Float[Tensor, "b h t d"], distance: Int[Tensor, "t n"]) -> Float[Tensor, "b h t n"]:
+        distance = distance.clamp(0, self.clamp)
         reach = torch.arange(max(int(distance.max()) + 1, 1), device=q.device)
         r = (
             self.project(sinusoid(reach, self.dim, self.project.weight.dtype))
@@ -47,7 +50,10 @@ class TransformerXLPosition(Position):
 
 
 class TransformerXLConfig(Config):
+    """`clamp`: the furthest distance that is told apart; None: all are."""
+
     kind: Literal["transformer-xl"] = "transformer-xl"
+    clamp: int | None = Field(None, ge=1)
 
     def build(self, dim: int, n_heads: int, head_dim: int) -> Position:
-        return TransformerXLPosition(dim, n_heads, head_dim)
+        return TransformerXLPosition(dim, n_heads, head_dim, self.clamp)

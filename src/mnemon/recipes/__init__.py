@@ -1,9 +1,8 @@
 from collections.abc import Callable
 
 from mnemon.config import Problem, nearest
-from mnemon.recipes import papers, tiny
+from mnemon.recipes import adaptive_span, papers, tiny, transformer_xl_dai
 from mnemon.recipes.count import Parameters, count_parameters
-from mnemon.recipes.transformer_xl_dai import transformer_xl_dai
 from mnemon.train import RunConfig
 
 RECIPES: dict[str, Callable[[], RunConfig]] = {
@@ -16,6 +15,7 @@ RECIPES: dict[str, Callable[[], RunConfig]] = {
     "transformer-xl-tiny": tiny.transformer_xl_tiny,
     "all-attention-tiny": tiny.all_attention_tiny,
     "memorizing-tiny": tiny.memorizing_tiny,
+    "adaptive-span-tiny": adaptive_span.adaptive_span_tiny,
     "memorizing-all-attention-tiny": tiny.memorizing_all_attention_tiny,
     "all-attention-enwik8-small": papers.all_attention_enwik8_small,
     "all-attention-enwik8-large": papers.all_attention_enwik8_large,
@@ -23,7 +23,15 @@ RECIPES: dict[str, Callable[[], RunConfig]] = {
     "all-attention-text8-large": papers.all_attention_text8_large,
     "all-attention-wikitext103": papers.all_attention_wikitext103,
     "memorizing-200m": papers.memorizing_200m,
-    "transformer-xl-dai": transformer_xl_dai,
+    "adaptive-span-enwik8-small": adaptive_span.adaptive_span_enwik8_small,
+    "adaptive-span-enwik8-large": adaptive_span.adaptive_span_enwik8_large,
+    "adaptive-span-text8-small": adaptive_span.adaptive_span_text8_small,
+    "adaptive-span-text8-large": adaptive_span.adaptive_span_text8_large,
+    "transformer-xl-dai": transformer_xl_dai.transformer_xl_dai,
+    "transformer-xl-dai-enwik8-large": transformer_xl_dai.transformer_xl_dai_enwik8_large,
+    "transformer-xl-dai-text8-large": transformer_xl_dai.transformer_xl_dai_text8_large,
+    "transformer-xl-dai-wikitext103-base": transformer_xl_dai.transformer_xl_dai_wikitext103_base,
+    "transformer-xl-dai-wikitext103-large": transformer_xl_dai.transformer_xl_dai_wikitext103_large,
 }
 
 

@@ -52,6 +52,18 @@ def test_the_memory_of_another_document_is_a_control(run: Path, capsys: pytest.C
     assert own["memory"]["64"] != other["memory"]["64"]
 
 
+def test_a_model_is_read_with_a_longer_cache_than_it_was_trained_with(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained, same, longer, finer = (
+        evaluated(run, f"--memory 0 --split all {flags}", capsys)["memory"]["0"]["bits_per_byte"]
+        for flags in ("", "--window 16", "--window 100", "--segment 8")
+    )
+    assert trained == same
+    assert trained != longer
+    assert finer == pytest.approx(trained, abs=1e-3), "the window is the same, however the text is cut"
+
+
 def test_people_get_tables(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["eval", str(run), "--memory", "0,64", "--split", "all"]) == 0
     said = capsys.readouterr()
@@ -85,6 +97,8 @@ def test_what_was_skipped_is_counted_or_an_error(
         ("{run} --split tets", "mnemon: invalid choice 'tets' for argument '--split'"),
         ("{run} --memories 0", "mnemon: --memories: unknown flag (did you mean '--memory'?)"),
         ("{run} --rows 0", "mnemon: rows 0"),
+        ("{run} --window 0", "mnemon: window 0: must be at least 1"),
+        ("{run} --clamp 9", "mnemon: clamp 9: for Transformer-XL positions alone; this model has 't5' positions"),
     ],
 )
 def test_what_does_not_fit_is_one_line(

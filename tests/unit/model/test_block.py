@@ -74,6 +74,21 @@ def test_feedforward_is_two_products_around_the_activation(activation: Activatio
     assert sum(p.numel() for p in layer.parameters()) == 2 * E * F
 
 
+def test_feedforward_may_have_biases() -> None:
+    layer = FeedForwardConfig(dim=F, bias=True).build(E).double()
+    inner = (X @ layer.up.weight.T + layer.up.bias).clamp(min=0)
+    torch.testing.assert_close(layer(X), inner @ layer.down.weight.T + layer.down.bias)
+
+
+def test_feedforward_drops_inner_values_in_training_alone() -> None:
+    layer = FeedForwardConfig(dim=1, bias=True, dropout=0.25).build(E)
+    for parameter, value in zip(layer.parameters(), (0.0, 1.0, 1.0, 0.0), strict=True):  # FF(x) = 1
+        parameter.data.fill_(value)
+    x = torch.zeros(2, 50, E)
+    torch.testing.assert_close(layer.train()(x).unique(), torch.tensor([0.0, 1 / 0.75]))
+    assert torch.equal(layer.eval()(x), torch.ones(2, 50, E))
+
+
 def test_rms_norm_has_a_gain_and_neither_mean_nor_bias() -> None:
     layer = norm("rms", E).double()
     layer.weight.data.normal_()

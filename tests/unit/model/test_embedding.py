@@ -38,6 +38,13 @@ def test_adaptive_embedding_is_the_scaled_projection_of_the_cluster_s_row() -> N
         torch.testing.assert_close(found[token // 5, token % 5], expected)
 
 
+def test_clusters_as_wide_as_the_model_are_not_projected() -> None:
+    embedding = EmbeddingConfig(kind="adaptive", cutoffs=(4, 9), divide=1).build(vocab_size=15, dim=12).double()
+    assert [tuple(p.shape) for p in embedding.parameters()] == [(4, 12), (5, 12), (6, 12)]
+    expected = torch.cat(list(embedding.tables)) * math.sqrt(12)
+    torch.testing.assert_close(embedding(torch.arange(15)[None])[0], expected)
+
+
 def test_a_batch_that_misses_a_cluster_gives_it_no_gradient() -> None:
     embedding = EmbeddingConfig(kind="adaptive", cutoffs=(4, 9), divide=2).build(vocab_size=15, dim=12)
     embedding(torch.tensor([[0, 1], [10, 11]])).sum().backward()

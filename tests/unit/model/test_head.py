@@ -54,9 +54,9 @@ def made(request: pytest.FixtureRequest) -> LinearHead | AdaptiveHead:
     return adaptive()[1]
 
 
-def adaptive(cutoffs: tuple[int, ...] = (4, 9)) -> tuple[AdaptiveEmbedding, AdaptiveHead]:
+def adaptive(cutoffs: tuple[int, ...] = (4, 9), divide: int = 2) -> tuple[AdaptiveEmbedding, AdaptiveHead]:
     torch.manual_seed(0)
-    embedding = EmbeddingConfig(kind="adaptive", cutoffs=cutoffs, divide=2).build(V, E).double()
+    embedding = EmbeddingConfig(kind="adaptive", cutoffs=cutoffs, divide=divide).build(V, E).double()
     assert isinstance(embedding, AdaptiveEmbedding)
     found = HeadConfig().build(embedding, V, E).double()
     for parameter in found.parameters():
@@ -113,9 +113,10 @@ def by_loops(embedding: AdaptiveEmbedding, found: AdaptiveHead, h: Tensor, cuts:
 
     def score(word: int, cluster: int) -> Tensor:
         place = word - cuts[cluster]
-        return (
-            h @ (embedding.projections[cluster].weight @ embedding.tables[cluster][place]) + found.bias[cluster][place]
-        )
+        wide = embedding.tables[cluster][place]
+        if len(embedding.projections):
+            wide = embedding.projections[cluster].weight @ wide
+        return h @ wide + found.bias[cluster][place]
 
     tails = range(1, len(cuts) - 1)
     first = [score(word, 0) for word in range(cuts[1])]
@@ -128,9 +129,11 @@ def by_loops(embedding: AdaptiveEmbedding, found: AdaptiveHead, h: Tensor, cuts:
     return torch.stack(words)
 
 
-@pytest.mark.parametrize("cutoffs", [(4, 9), (4, 9, 40), (20,)])
-def test_adaptive_softmax_equals_the_full_softmax_in_values_and_gradients(cutoffs: tuple[int, ...]) -> None:
-    embedding, found = adaptive(cutoffs)
+@pytest.mark.parametrize(("cutoffs", "divide"), [((4, 9), 2), ((4, 9, 40), 2), ((20,), 2), ((4, 9), 1)])
+def test_adaptive_softmax_equals_the_full_softmax_in_values_and_gradients(
+    cutoffs: tuple[int, ...], divide: int
+) -> None:
+    embedding, found = adaptive(cutoffs, divide)
     h = hidden()
     cuts = [0, *(cut for cut in cutoffs if cut < V), V]
     full = torch.stack([torch.stack([by_loops(embedding, found, x, cuts) for x in row]) for row in h])

@@ -1,0 +1,42 @@
+import torch
+
+from mnemon.config import Problem
+from mnemon.model.transformer import ModelConfig, Transformer
+from mnemon.positions.transformer_xl import TransformerXLConfig
+
+
+def widened(
+    model: Transformer, window: int | None = None, segment: int | None = None, clamp: int | None = None
+) -> Transformer:
+    """The same weights reading with another window, as Transformer-XL is evaluated (arXiv 1901.02860, section 4).
+
+    Every token sees its `window` previous ones, and the cache keeps as many; `segment` tokens are fed at once; with
+    Transformer-XL positions, distances beyond `clamp` count as `clamp`. None: as trained. The weights are shared, not
+    copied.
+    """
+    with torch.device("meta"):
+        wide = Transformer(_config(model.config, window, segment, clamp))
+    wide.load_state_dict(model.state_dict(), assign=True)
+    return wide.train(model.training)
+
+
+def _config(config: ModelConfig, window: int | None, segment: int | None, clamp: int | None) -> ModelConfig:
+    for name, value in (("window", window), ("segment", segment), ("clamp", clamp)):
+        if value is not None and value < 1:
+            raise Problem(f"{name} {value}: must be at least 1")
+    if segment is not None:
+        config = config.replace(segment=segment)
+    if window is not None:
+        cache, span = config.pools.cache, config.attention.span
+        if cache is None:
+            raise Problem(f"window {window}: this model has no cache, so that its tokens see the segment alone")
+        if span is not None and window > span.limit:
+            raise Problem(f"window {window}: the attention spans of this model end at {span.limit}; give at most that")
+        config = config.replace(window=window, pools__cache=cache.replace(length=None))
+    if clamp is not None:
+        if not isinstance(config.position, TransformerXLConfig):
+            raise Problem(
+                f"clamp {clamp}: for Transformer-XL positions alone; this model has {config.position.kind!r} positions"
+            )
+        config = config.replace(position=config.position.replace(clamp=clamp))
+    return config
