@@ -1,3 +1,4 @@
+from mnemon.model.as_attention import Vectors, as_attention
 from mnemon.model.attention import Attention, AttentionConfig
 from mnemon.model.block import Block, FeedForward, FeedForwardConfig
 from mnemon.model.embedding import EmbeddingConfig
@@ -27,6 +28,8 @@ __all__ = [
     "Precision",
     "SpanConfig",
     "Transformer",
+    "Vectors",
+    "as_attention",
     "computing",
     "widened",
 ]

@@ -21,6 +21,18 @@ def norm(kind: Norm, dim: int) -> nn.Module:
     return nn.RMSNorm(dim, eps=1e-6) if kind == "rms" else nn.LayerNorm(dim)
 
 
+def activated(h: Float[Tensor, "*b f"], activation: Activation) -> Float[Tensor, "*b f"]:
+    """act(h), element by element or, for softmax, over the last axis."""
+    match activation:
+        case "relu":
+            return h.relu()
+        case "relu2":
+            return h.relu().square()
+        case "gelu":
+            return nn.functional.gelu(h)
+    return wide(h).softmax(-1).to(h.dtype)
+
+
 class FeedForward(nn.Module):
     """FF(x) = U act(V x + b) + c; dropout acts on what the activation gives."""
 
@@ -31,16 +43,7 @@ class FeedForward(nn.Module):
         self.down = nn.Linear(ffn_dim, dim, bias=bias)
 
     def forward(self, x: Float[Tensor, "b t e"]) -> Float[Tensor, "b t e"]:
-        h = self.up(x)
-        match self.activation:
-            case "relu":
-                h = h.relu()
-            case "relu2":
-                h = h.relu().square()
-            case "gelu":
-                h = nn.functional.gelu(h)
-            case "softmax":
-                h = wide(h).softmax(-1).to(h.dtype)
+        h = activated(self.up(x), self.activation)
         return self.down(nn.functional.dropout(h, self.dropout, self.training))
 
 

@@ -1,4 +1,11 @@
-from mnemon.ops.dense import partial_context, partial_dense, partial_fused, partial_shared, partial_single
+from mnemon.ops.dense import (
+    partial_context,
+    partial_dense,
+    partial_fused,
+    partial_pointwise,
+    partial_shared,
+    partial_single,
+)
 from mnemon.ops.kv import Hidden, Neighbours, Partial, Shared, wide, write_count
 from mnemon.ops.merge import added, beside, gated, joint
 from mnemon.ops.neighbours import partial_neighbours
@@ -16,6 +23,7 @@ __all__ = [
     "partial_dense",
     "partial_fused",
     "partial_neighbours",
+    "partial_pointwise",
     "partial_shared",
     "partial_single",
     "wide",

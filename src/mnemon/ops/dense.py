@@ -1,4 +1,5 @@
 import math
+from collections.abc import Callable
 
 import torch
 from einops import rearrange
@@ -80,6 +81,22 @@ def partial_single(
     assert part.weights is not None
     o = rearrange(part.o, "b 1 t (h d) -> b h t d", h=h)
     return Partial(o, part.z.expand(-1, h, -1), part.weights.expand(-1, h, -1, -1))
+
+
+def partial_pointwise(
+    q: Float[Tensor, "b h t d"],
+    k: Float[Tensor, "b h n d"],
+    v: Float[Tensor, "b h n d"],
+    activate: Callable[[Tensor], Tensor],
+    bias: Float[Tensor, "#b #h t n"] | None = None,
+) -> Partial:
+    """o = act(q k^T + bias) v, with weights of their own each: what a feed-forward layer does, as attention.
+
+    There is no z: weights that do not sum to one have no common log-sum-exp.
+    """
+    s = q @ k.mT
+    a = activate(s if bias is None else s + bias)
+    return Partial(a @ v, None, a)
 
 
 def partial_fused(

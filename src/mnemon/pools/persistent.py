@@ -1,7 +1,8 @@
 import math
-from typing import Literal
+from typing import Literal, Self
 
 import torch
+from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -27,6 +28,16 @@ class PersistentPool(Pool):
         self.heads = n_heads if merge == "beside" else 0
         self.key = nn.Parameter(torch.randn(n_heads, n, head_dim) / math.sqrt(head_dim))
         self.value = nn.Parameter(torch.randn(n_heads, n, head_dim) / math.sqrt(max(n, 1)))
+
+    @classmethod
+    def holding(cls, k: Float[Tensor, "h n d"], v: Float[Tensor, "h n d"], merge: Merge = "joint") -> Self:
+        """A pool that reads just these keys and values, to be learned on from there."""
+        n_heads, n, head_dim = k.shape
+        with torch.device("meta"):
+            pool = cls(n_heads, head_dim, n, merge)
+        pool.key = nn.Parameter(k.detach() / math.sqrt(head_dim))
+        pool.value = nn.Parameter(v.detach() / math.sqrt(max(n, 1)))
+        return pool
 
     def init_state(self, rows: int, memory: int | None = None) -> State:
         return State()
