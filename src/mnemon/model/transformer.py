@@ -92,7 +92,7 @@ class Transformer(nn.Module):
             )
         self.config = config
         self.embedding = config.embedding.build(config.vocab_size, config.dim)
-        self.position = self._position() if config.shared_position else None
+        self.position = self._position() if self.shares_position else None
         self.blocks = nn.ModuleList(self._block(layer) for layer in range(config.n_layers))
         self.norm = norm(config.norm, config.dim) if config.norm_place == "pre" else nn.Identity()
         self.head = config.head.build(self.embedding, config.vocab_size, config.dim)
@@ -110,7 +110,7 @@ class Transformer(nn.Module):
             name: pool.build(*widths, config.segment, config.window, cached)
             for name, pool in config.pools.attended(layer).items()
         }
-        position = None if config.shared_position else self._position()
+        position = None if self.shares_position else self._position()
         attention = Attention(*shape, pools, config.window, config.segment, position, config.attention)
         sublayer = config.sublayer
         feedforward = sublayer.build(config.dim) if sublayer else None
@@ -139,7 +139,7 @@ class Transformer(nn.Module):
         if tokens.shape[1] > state.room():
             raise ValueError(f"{tokens.shape[1]} tokens cross a segment boundary: feed at most {state.room()}")
         call = Call(lengths=lengths, inspect=inspect)
-        x = self._drop(self.embedding(tokens))
+        x = self._drop(self._placed(self.embedding(tokens), state))
         update: list[Fresh] = []
         traces: list[LayerTrace] = []
         for index, block in enumerate(self.layers):
@@ -154,6 +154,13 @@ class Transformer(nn.Module):
         penalty = sum((span.penalty() for span in self._spans()), x.new_zeros(()))
         return Output(self._drop(self.norm(x)), penalty, tuple(traces)), update
 
+    def _placed(self, x: Float[Tensor, "b t e"], state: MemoryState) -> Float[Tensor, "b t e"]:
+        """Token embeddings with their absolute positions, where the model has such."""
+        here = torch.arange(x.shape[1])
+        stream, segment = ((start[:, None] + here).to(x.device) for start in (state.position, state.phase))
+        added = None if self.position is None else self.position.embed(stream, segment)
+        return x if added is None else x + added.to(x.dtype)
+
     def project_(self) -> None:
         """Bring constrained parameters back into their range; to be called after each optimiser step."""
         for span in self._spans():
@@ -163,6 +170,11 @@ class Transformer(nn.Module):
         """g = sigmoid(b) of every layer whose memory is gated, by layer."""
         gates = {layer: block.attention.gate for layer, block in enumerate(self.layers)}
         return {layer: gate.detach().sigmoid() for layer, gate in gates.items() if gate is not None}
+
+    @property
+    def shares_position(self) -> bool:
+        """Whether all layers have one position module; absolute positions enter once and so have one always."""
+        return self.config.shared_position or self.config.position.absolute
 
     @property
     def layers(self) -> list[Block]:

@@ -4,8 +4,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from mnemon.config import Config
-from mnemon.positions.base import Position, by_distance
+from mnemon.positions.base import Position, SchemeConfig, by_distance
 
 
 class LearnedRelative(Position):
@@ -22,6 +21,9 @@ class LearnedRelative(Position):
         self.first = first
         self.table = nn.Parameter(torch.randn(head_dim, span))
 
+    def embed(self, stream: Tensor, segment: Tensor) -> None:
+        return None
+
     def rotate(self, x: Tensor, position: Tensor) -> Tensor:
         return x
 
@@ -33,7 +35,7 @@ class LearnedRelative(Position):
         return by_distance(q @ self.table[:, : max(reach, 1)], distance - self.first)
 
 
-class LearnedConfig(Config):
+class LearnedConfig(SchemeConfig):
     kind: Literal["learned"] = "learned"
     span: int = 8192
     first: int = 1

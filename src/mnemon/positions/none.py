@@ -2,12 +2,14 @@ from typing import Literal
 
 from torch import Tensor
 
-from mnemon.config import Config
-from mnemon.positions.base import Position
+from mnemon.positions.base import Position, SchemeConfig
 
 
 class NoPosition(Position):
     """Attention that sees the set of recent keys, not their order."""
+
+    def embed(self, stream: Tensor, segment: Tensor) -> None:
+        return None
 
     def rotate(self, x: Tensor, position: Tensor) -> Tensor:
         return x
@@ -19,7 +21,7 @@ class NoPosition(Position):
         return None
 
 
-class NoneConfig(Config):
+class NoneConfig(SchemeConfig):
     kind: Literal["none"] = "none"
 
     def build(self, dim: int, n_heads: int, head_dim: int) -> Position:

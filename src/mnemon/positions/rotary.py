@@ -4,8 +4,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mnemon.config import Config
-from mnemon.positions.base import Position
+from mnemon.positions.base import Position, SchemeConfig
 
 
 class Rotary(Position):
@@ -19,6 +18,9 @@ class Rotary(Position):
         if head_dim % 2:
             raise ValueError(f"rotary positions need an even head_dim, got {head_dim}")
         self.pairs, self.base = head_dim // 2, base
+
+    def embed(self, stream: Tensor, segment: Tensor) -> None:
+        return None
 
     def rotate(self, x: Float[Tensor, "b h t d"], position: Int[Tensor, " t"]) -> Float[Tensor, "b h t d"]:
         exact = torch.promote_types(x.dtype, torch.float32)
@@ -35,7 +37,7 @@ class Rotary(Position):
         return None
 
 
-class RotaryConfig(Config):
+class RotaryConfig(SchemeConfig):
     kind: Literal["rotary"] = "rotary"
     base: float = 10_000.0
 

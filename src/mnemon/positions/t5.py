@@ -5,8 +5,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from mnemon.config import Config
-from mnemon.positions.base import Position
+from mnemon.positions.base import Position, SchemeConfig
 
 
 def bucket(distance: Int[Tensor, "t n"], buckets: int, furthest: int) -> Int[Tensor, "t n"]:
@@ -36,6 +35,9 @@ class T5Bias(Position):
             start = -steps[:, None] * _distance(buckets, furthest)
         self.table = nn.Parameter(start)
 
+    def embed(self, stream: Tensor, segment: Tensor) -> None:
+        return None
+
     def rotate(self, x: Tensor, position: Tensor) -> Tensor:
         return x
 
@@ -54,7 +56,7 @@ def _distance(buckets: int, furthest: int) -> Float[Tensor, " buckets"]:
     return torch.cat([torch.arange(exact).float(), log])
 
 
-class T5Config(Config):
+class T5Config(SchemeConfig):
     """`slope`: steepness of the first head's bias at the start; 0 starts from random biases, as published."""
 
     kind: Literal["t5"] = "t5"

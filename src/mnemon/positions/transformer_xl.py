@@ -6,8 +6,7 @@ from jaxtyping import Float, Int
 from pydantic import Field
 from torch import Tensor, nn
 
-from mnemon.config import Config
-from mnemon.positions.base import Position, by_distance
+from mnemon.positions.base import Position, SchemeConfig, by_distance
 
 
 def sinusoid(position: Int[Tensor, " n"], dim: int, dtype: torch.dtype) -> Float[Tensor, "n e"]:
@@ -32,6 +31,9 @@ class TransformerXLPosition(Position):
         self.v = nn.Parameter(torch.zeros(n_heads, head_dim))
         self.project = nn.Linear(dim, n_heads * head_dim, bias=False)
 
+    def embed(self, stream: Tensor, segment: Tensor) -> None:
+        return None
+
     def rotate(self, x: Tensor, position: Tensor) -> Tensor:
         return x
 
@@ -49,7 +51,7 @@ class TransformerXLPosition(Position):
         return by_distance((q + self.v[:, None].to(q.dtype)) @ r.mT.to(q.dtype), distance)
 
 
-class TransformerXLConfig(Config):
+class TransformerXLConfig(SchemeConfig):
     """`clamp`: the furthest distance that is told apart; None: all are."""
 
     kind: Literal["transformer-xl"] = "transformer-xl"
