@@ -13,11 +13,23 @@ L, E, H, D, N, S, R, BLOCK, V, B = 2, 12, 3, 4, 6, 7, 2, 5, 13, 2
 
 
 class Loops:
-    """One lane: a list of the hidden states that each layer has kept. `h` heads of `d` channels, `n` vectors."""
+    """One lane: a list of the hidden states that each layer has kept. `h` heads of `d` channels, `n` vectors.
 
-    def __init__(self, named: Mapping[str, Tensor], form: str = "all-attn", h: int = H, d: int = D, n: int = N) -> None:
+    `faithful`: before the first token there are `S` hidden states of zero.
+    """
+
+    def __init__(
+        self,
+        named: Mapping[str, Tensor],
+        form: str = "all-attn",
+        h: int = H,
+        d: int = D,
+        n: int = N,
+        faithful: bool = False,
+    ) -> None:
         self.named, self.form, self.h, self.d, self.n = named, form, h, d, n
-        self.cache: list[list[Tensor]] = [[] for _ in range(L)]
+        before = S * [torch.zeros(E, dtype=torch.float64)] if faithful else []
+        self.cache: list[list[Tensor]] = [list(before) for _ in range(L)]
 
     def heads(self, layer: int, name: str) -> Tensor:
         return self.named[f"blocks.{layer}.attention.{name}.weight"].reshape(-1, self.d, E)

@@ -106,5 +106,14 @@ FEW_PLACED = {name: model for name, model in PLACED_MODELS.items() if name.start
 SEARCHED_MODELS = {pools: small(pools=mixture, **_at("t5")) for pools, mixture in ENGINES.items()}
 MODELS: dict[str, ModelConfig] = RECIPE_MODELS | MIXED_MODELS | FORMED_MODELS | FEW_PLACED
 ALL_MODELS: dict[str, ModelConfig] = RECIPE_MODELS | MIXED_MODELS | FORMED_MODELS | PLACED_MODELS
+# Empty is not neutral here, so these are held to the laws that say nothing of it.
+FAITHFUL_MODELS = {
+    "faithful: cache, knn; t5": small(
+        pools=PoolsConfig(cache=KV, knn=GATED.replace(size=10)), faithful=True, **_at("t5")
+    ),
+    "faithful: hidden cache, persistent; learned": small(
+        pools=MIXTURES["hidden cache, persistent"], faithful=True, **_at("learned")
+    ),
+}
 REMEMBERING = {name: model for name, model in MODELS.items() if model.pools.knn}
 CACHED = {name: model for name, model in MODELS.items() if model.pools.cache}

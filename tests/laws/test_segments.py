@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from kinds import CACHED, MODELS, REMEMBERING
+from kinds import CACHED, FAITHFUL_MODELS, MODELS, REMEMBERING
 from mnemon.model import MemoryState, Transformer
 from models import SEGMENT, awake, read, text
 
@@ -11,9 +11,9 @@ WHOLE, RAGGED, SINGLE = [5, 5, 2], [2, 1, 2, 4, 1, 1, 1], [1] * 12
 CACHE_ALONE = [name for name, config in CACHED.items() if not config.pools.knn]
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", MODELS | FAITHFUL_MODELS)
 def test_decoding_step_by_step_equals_reading_at_once(name: str) -> None:
-    model, tokens = awake(MODELS[name]), text(2, 12)
+    model, tokens = awake((MODELS | FAITHFUL_MODELS)[name]), text(2, 12)
     whole, single = (read(model, model.init_state(2), tokens, cuts) for cuts in (WHOLE, SINGLE))
     torch.testing.assert_close(single, whole)
 

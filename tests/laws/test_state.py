@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from kinds import MODELS, REMEMBERING
+from kinds import FAITHFUL_MODELS, MODELS, REMEMBERING
 from models import awake, read, same, text
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", MODELS | FAITHFUL_MODELS)
 def test_reading_writes_nothing_and_reads_the_same_again(name: str) -> None:
-    model, tokens = awake(MODELS[name]), text(2, 3, seed=1)
+    model, tokens = awake((MODELS | FAITHFUL_MODELS)[name]), text(2, 3, seed=1)
     state = model.init_state(2)
     read(model, state, text(2, 7))
     before = {key: tensor.clone() for key, tensor in state.tensors().items()}

@@ -42,6 +42,8 @@ def formed(form: str) -> ModelConfig:
 
 
 def lane(model: Transformer, form: str) -> Loops:
+    if form == "faithful":
+        return Loops(dict(model.named_parameters()), faithful=True)
     heads, head_dim = (H, D) if form == "odd" else (4, 3)
     return Loops(
         dict(model.named_parameters()),
@@ -52,9 +54,10 @@ def lane(model: Transformer, form: str) -> Loops:
     )
 
 
-@pytest.mark.parametrize("form", ["odd", *FORMS])
+@pytest.mark.parametrize("form", ["odd", "faithful", *FORMS])
 def test_a_stream_of_segments_is_the_formula_in_outputs_and_gradients(form: str) -> None:
-    model = awake(CONFIG if form == "odd" else formed(form))
+    odd = {"odd": CONFIG, "faithful": CONFIG.replace(faithful=True)}
+    model = awake(odd.get(form) or formed(form))
     state, lanes, tokens = model.init_state(B), [lane(model, form) for _ in range(B)], text(B, 4 * BLOCK)
     for step, piece in enumerate(tokens.split(BLOCK, dim=1)):
         if step == 2:

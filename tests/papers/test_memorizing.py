@@ -1,6 +1,7 @@
 """arXiv 2203.08913: the layers of a memorizing transformer as loops, one query, head and key at a time.
 
-Where the released code attends to empty slots, an empty window gives zero and an empty memory closes the gate.
+By default an empty window gives zero and an empty memory closes the gate; `faithful`, zeros stand in both, as in the
+released code, and every softmax has one more logit of -1000, whose value is zero.
 """
 
 import math
@@ -31,6 +32,7 @@ MEMORIZING = ModelConfig(
     head=HeadConfig(divide_by="sqrt-vocab"),
 )
 WITH_PERSISTENT = MEMORIZING.replace(feedforward=None, pools=MEMORIZING.pools.replace(persistent=PersistentConfig(n=N)))
+FAITHFUL = MEMORIZING.replace(faithful=True, pools__knn__size=10)
 OVER_ALL = WITH_PERSISTENT.replace(attention=AttentionConfig(gate_over="all"))
 
 Pair = tuple[Tensor, Tensor]
@@ -54,8 +56,13 @@ class Loops:
 
     def __init__(self, model: Transformer) -> None:
         self.config, self.named = model.config, dict(model.named_parameters())
-        self.cache: list[list[list[Pair]]] = [[[] for _ in range(H)] for _ in range(L)]
-        self.memory: list[list[Pair]] = [[] for _ in range(H)]
+        zero = torch.zeros(D, dtype=torch.float64)
+        self.zeros: list[Pair] = [(zero, zero)] if self.config.faithful else []
+        self.cached = W if self.config.pools.cache else 0
+        self.cache: list[list[list[Pair]]] = [[self.cached * self.zeros for _ in range(H)] for _ in range(L)]
+        assert self.config.pools.knn is not None
+        self.knn = self.config.pools.knn
+        self.memory: dict[int, list[list[Pair]]] = {layer: [[] for _ in range(H)] for layer in self.knn.layers}
 
     def of(self, layer: int, name: str) -> Tensor:
         return self.named[f"blocks.{layer}.{name}"]
@@ -92,12 +99,17 @@ class Loops:
             context = self.weighed(scores, pairs)
             answers.append(self.mixed(layer, head, q, scale, context, scores))
         kept = [(k.detach(), v.detach()) for k, v in pairs]
-        self.cache[layer][head] = kept[-W:]
-        if layer == MEMORY_LAYER:
-            self.memory[head] = (self.memory[head] + kept[first:])[-M:]
+        self.cache[layer][head] = kept[max(0, len(kept) - self.cached) :]
+        if layer in self.memory:
+            self.memory[layer][head] = (self.memory[layer][head] + kept[first:])[-self.knn.size :]
         return answers
 
     def weighed(self, scores: dict[int, Tensor], pairs: list[Pair]) -> Tensor:
+        if self.config.faithful:
+            nothing = torch.tensor(-1000.0, dtype=torch.float64)
+            weights = torch.stack([*scores.values(), nothing]).softmax(0)
+            zero = torch.zeros(D, dtype=torch.float64)
+            return sum((a * pairs[r][1] for r, a in zip(scores, weights[:-1], strict=True)), zero)
         total = sum((s.exp() for s in scores.values()), torch.zeros((), dtype=torch.float64))
         mass = sum((s.exp() * pairs[r][1] for r, s in scores.items()), torch.zeros(D, dtype=torch.float64))
         return mass / total if scores else mass
@@ -118,15 +130,29 @@ class Loops:
         return self.gated(layer, head, q, scale, context) if over_all else context
 
     def gated(self, layer: int, head: int, q: Tensor, scale: Tensor, rest: Tensor) -> Tensor:
-        if layer != MEMORY_LAYER or not self.memory[head]:
+        if layer not in self.memory or not self.memory[layer][head] + self.zeros:
             return rest
         g = torch.sigmoid(self.of(layer, "attention.gate")[head])
-        best = sorted(self.memory[head], key=lambda pair: float(q.detach() @ pair[0]), reverse=True)[:K]
+        best = sorted(self.memory[layer][head], key=lambda pair: float(q.detach() @ pair[0]), reverse=True)
+        best = (best + self.knn.top_k * self.zeros)[: self.knn.top_k]
         remembered = self.weighed({i: scale * (q @ k) for i, (k, _) in enumerate(best)}, best)
         return (1 - g) * rest + g * remembered
 
 
-@pytest.mark.parametrize("config", [MEMORIZING, WITH_PERSISTENT, OVER_ALL], ids=["plain", "persistent", "over all"])
+KINDS = {
+    "plain": MEMORIZING,
+    "persistent": WITH_PERSISTENT,
+    "over all": OVER_ALL,
+    "faithful": FAITHFUL,
+    "faithful, few neighbours": FAITHFUL.replace(pools__knn__top_k=7),
+    "faithful, no cache": FAITHFUL.replace(pools__cache=None, window=SEGMENT),
+    "no cache": MEMORIZING.replace(pools__cache=None, window=SEGMENT),
+    "two memory layers": MEMORIZING.replace(pools__knn__layers=(0, 1)),
+    "faithful, two memory layers": FAITHFUL.replace(pools__knn__layers=(0, 1)),
+}
+
+
+@pytest.mark.parametrize("config", KINDS.values(), ids=KINDS)
 def test_a_stream_of_segments_is_the_formula_in_outputs_and_gradients(config: ModelConfig) -> None:
     model = awake(config)
     state, lanes, tokens = model.init_state(B), [Loops(model) for _ in range(B)], text(B, 5 * SEGMENT)

@@ -1,5 +1,5 @@
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -32,6 +32,15 @@ class Batch:
     ends: Bool[Tensor, " b"]
     documents: Int64[Tensor, " b"]
     offsets: Int64[Tensor, " b"]
+
+    def inner(self) -> "Batch":
+        """The batch without the prediction that leads from one segment to the next: n - 1 losses a segment of n.
+
+        That is how arXiv 2203.08913 counts, by its released code.
+        """
+        targets = self.targets.clone()
+        targets[:, -1] = NO_TARGET
+        return replace(self, targets=targets)
 
 
 def inputs_and_targets(ids: Ids, start: int | None) -> tuple[Ids, Ids]:

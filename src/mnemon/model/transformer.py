@@ -37,7 +37,10 @@ class ModelConfig(Config):
     however segments are cut. `shared_position`: one position module for all layers. `start`: distribution of the
     projections, uniform +-1/sqrt(fan-in) or truncated normal of variance 1/fan-in; `zero_out`: output projections
     start at zero. `dropout`: on each sublayer. `final_dropout`: on the embedding and on the last hidden state.
-    `checkpointing`: recompute layers in backward to save memory.
+    `checkpointing`: recompute layers in backward to save memory. `faithful`: what is empty is as in the released codes
+    of both papers: a cache of zeros before a document begins, whose positions count, and empty slots of the memory as
+    entries of key 0 and value 0, so that a gate takes its share from the first token on; training leaves out the last
+    prediction of each segment. Ours, without it: what is empty is not seen and changes nothing.
     """
 
     vocab_size: int = 0
@@ -61,6 +64,7 @@ class ModelConfig(Config):
     dropout: float = 0.0
     final_dropout: float = 0.0
     checkpointing: bool = False
+    faithful: bool = False
 
     @property
     def sublayer(self) -> FeedForwardConfig | None:
@@ -107,7 +111,7 @@ class Transformer(nn.Module):
         cached = config.pools.cache.kept(config.window) if config.pools.cache else 0
         widths = (config.dim, config.pools.heads(config.n_heads), config.head_dim)
         pools = {
-            name: pool.build(*widths, config.segment, config.window, cached)
+            name: pool.build(*widths, config.segment, config.window, cached, config.faithful)
             for name, pool in config.pools.attended(layer).items()
         }
         position = None if self.shares_position else self._position()

@@ -52,6 +52,7 @@ class Neighbours:
     `valid` marks real neighbours, `scores` are the search's q.k, `positions` [s m] the stream position of each stored
     entry. `version` is the store's write counter at the time of the search: reading entries after the store was
     written again would give other tokens' keys without an exception, so `ops.partial` refuses it.
+    `zeros`: neighbours that are not valid are not left out but count as entries of key 0 and value 0.
     """
 
     keys: Float[Tensor, "s h m d"]
@@ -62,6 +63,7 @@ class Neighbours:
     valid: Bool[Tensor, "b h t k"]
     scores: Float[Tensor, "b h t k"]
     version: int
+    zeros: bool = False
 
 
 @dataclass(frozen=True)

@@ -31,11 +31,13 @@ class _NeighbourAttention(torch.autograd.Function):
         width = ids.shape[-1]
         keys, values = read.keys.flatten(0, 2), read.values.flatten(0, 2)
         o = torch.zeros_like(flat)
-        z, a = wide(flat.new_full(flat.shape[:1], -math.inf)), wide(flat.new_zeros(ids.shape))
+        # What they are where nothing is valid.
+        nothing, share = (math.log(width), 1 / width) if read.zeros else (-math.inf, 0.0)
+        z, a = wide(flat.new_full(flat.shape[:1], nothing)), wide(flat.new_full(ids.shape, share))
         for tile in _tiles(flat, ids, valid):
             s = wide(torch.bmm(_gather(keys, ids[tile], flat.dtype), flat[tile].unsqueeze(-1)).squeeze(-1))
             if valid is not None:
-                s = s.masked_fill(~valid[tile], -math.inf)
+                s = s.masked_fill(~valid[tile], 0.0 if read.zeros else -math.inf)
             peak = s.amax(-1, keepdim=True).clamp(min=torch.finfo(s.dtype).min)
             weights = (s - peak).exp()
             total = weights.sum(-1, keepdim=True)
@@ -44,7 +46,7 @@ class _NeighbourAttention(torch.autograd.Function):
             weights = weights / total
             z[tile] = (total.log() + peak).masked_fill(empty, -math.inf).squeeze(-1)
             a[tile] = weights
-            o[tile] = _weighted(values, ids[tile], weights, flat.dtype)
+            o[tile] = _weighted(values, ids[tile], _kept(weights, valid, tile), flat.dtype)
         ctx.save_for_backward(a)
         ctx.read, ctx.shape = read, q.shape
         ctx.dtype = flat.dtype
@@ -72,11 +74,11 @@ class _NeighbourAttention(torch.autograd.Function):
             ds = torch.zeros_like(weights)
             if grad_o is not None:
                 v = _gather(values, ids[tile], flat.dtype)
-                da = wide(torch.bmm(v, grad_o[tile].unsqueeze(-1)).squeeze(-1))
+                da = _kept(wide(torch.bmm(v, grad_o[tile].unsqueeze(-1)).squeeze(-1)), valid, tile)
                 ds = weights * (da - (weights * da).sum(-1, keepdim=True))
             if grad_z is not None:
                 ds = ds + weights * grad_z[tile]
-            dq[tile] = _weighted(keys, ids[tile], ds, flat.dtype)
+            dq[tile] = _weighted(keys, ids[tile], _kept(ds, valid, tile), flat.dtype)
         return dq.view(shape), None
 
 
@@ -109,6 +111,11 @@ def _tiles(flat: Tensor, ids: Tensor, valid: Tensor | None) -> list[slice]:
         return []
     step = max(1, TILE_BYTES // (ids.shape[-1] * flat.shape[-1] * flat.element_size()))
     return [slice(start, start + step) for start in range(0, flat.shape[0], step)]
+
+
+def _kept(x: Tensor, valid: Tensor | None, tile: slice) -> Tensor:
+    """`x` with zeros where no entry is valid: some other entry was gathered in its place."""
+    return x if valid is None else x.masked_fill(~valid[tile], 0.0)
 
 
 def _gather(entries: Tensor, ids: Tensor, dtype: torch.dtype) -> Tensor:

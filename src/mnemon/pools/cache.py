@@ -30,12 +30,13 @@ class KeyValueCacheState(State):
 class HiddenCache(Pool):
     """The last `length` inputs of the layer, projected anew with the segment (arXiv 1901.02860, 1907.01470).
 
-    No gradient reaches the cached states themselves; it does reach the projections.
+    No gradient reaches the cached states themselves; it does reach the projections. `faithful`: positions before the
+    document's first token count as zeros, as in the released codes; otherwise they are not seen.
     """
 
-    def __init__(self, dim: int, length: int):
+    def __init__(self, dim: int, length: int, faithful: bool = False):
         super().__init__()
-        self.dim, self.length = dim, length
+        self.dim, self.length, self.faithful = dim, length, faithful
 
     def init_state(self, rows: int, memory: int | None = None) -> HiddenCacheState:
         return HiddenCacheState(torch.empty(rows, 0, self.dim), torch.zeros(rows, dtype=torch.long))
@@ -44,6 +45,9 @@ class HiddenCache(Pool):
         return HiddenCacheState(state.h, state.count.masked_fill(rows.cpu(), 0))
 
     def read(self, state: HiddenCacheState, q: Tensor, fresh: Fresh) -> Hidden | None:
+        if self.faithful:
+            h = recent.zeroed(state.h.to(fresh.x), state.count, self.length)
+            return Hidden(h, torch.arange(-self.length, 0, device=h.device))
         slots = state.h.shape[1]
         if not slots:
             return None
@@ -61,11 +65,14 @@ class HiddenCache(Pool):
 
 
 class KeyValueCache(Pool):
-    """The last `length` keys (normalised, un-rotated) and values of the layer (arXiv 2203.08913, section 3.1)."""
+    """The last `length` keys (normalised, un-rotated) and values of the layer (arXiv 2203.08913, section 3.1).
 
-    def __init__(self, n_heads: int, head_dim: int, length: int):
+    `faithful`: as in `HiddenCache`; the position bias of a zero key counts.
+    """
+
+    def __init__(self, n_heads: int, head_dim: int, length: int, faithful: bool = False):
         super().__init__()
-        self.n_heads, self.head_dim, self.length = n_heads, head_dim, length
+        self.n_heads, self.head_dim, self.length, self.faithful = n_heads, head_dim, length, faithful
 
     def init_state(self, rows: int, memory: int | None = None) -> KeyValueCacheState:
         empty = torch.empty(rows, self.n_heads, 0, self.head_dim)
@@ -75,6 +82,9 @@ class KeyValueCache(Pool):
         return KeyValueCacheState(state.k, state.v, state.count.masked_fill(rows.cpu(), 0))
 
     def read(self, state: KeyValueCacheState, q: Tensor, fresh: Fresh) -> Shared | None:
+        if self.faithful:
+            k, v = (recent.zeroed(x.to(q), state.count, self.length) for x in (state.k, state.v))
+            return Shared(k, v, torch.arange(-self.length, 0, device=q.device))
         slots = state.k.shape[2]
         if not slots:
             return None
@@ -114,5 +124,9 @@ class CacheConfig(Config):
         """Positions kept."""
         return window if self.length is None else self.length
 
-    def build(self, dim: int, n_heads: int, head_dim: int, segment: int, window: int, cached: int) -> Pool:
-        return HiddenCache(dim, cached) if self.stores == "hidden" else KeyValueCache(n_heads, head_dim, cached)
+    def build(
+        self, dim: int, n_heads: int, head_dim: int, segment: int, window: int, cached: int, faithful: bool = False
+    ) -> Pool:
+        if self.stores == "hidden":
+            return HiddenCache(dim, cached, faithful)
+        return KeyValueCache(n_heads, head_dim, cached, faithful)

@@ -4,10 +4,11 @@ from typing import Literal, Self
 import torch
 from pydantic import Field, field_validator
 from torch import Tensor
+from torch.nn import functional
 
 from mnemon.config import Config, Problem
 from mnemon.index import RingStore, find_index
-from mnemon.ops import Neighbours
+from mnemon.ops import Neighbours, write_count
 from mnemon.pools import recent
 from mnemon.pools.base import Fresh, Merge, Pool, State
 
@@ -51,25 +52,44 @@ class KNNPool(Pool):
     Entries enter the store when a segment's worth of tokens is complete or the document ends; until then they are
     local. Gated, the memory may repeat what the cache holds, as in arXiv 2203.08913, section 3.2; jointly merged, it
     holds back what the window and the `cached` positions still show of this document: nothing is counted twice.
+    `faithful`: where fewer than `top_k` entries are written, empty slots are returned after them, of key 0 and value 0,
+    as in the released code; the size must then be a multiple of the segment.
     """
 
-    def __init__(self, n_heads: int, head_dim: int, segment: int, window: int, cached: int, config: "KNNConfig"):
+    def __init__(
+        self,
+        n_heads: int,
+        head_dim: int,
+        segment: int,
+        window: int,
+        cached: int,
+        config: "KNNConfig",
+        faithful: bool = False,
+    ):
         super().__init__()
         self.merge: Merge = config.merge  # type: ignore[misc]  # a setting of this pool, a constant of the others
         self.n_heads, self.head_dim = n_heads, head_dim
         self.segment, self.window, self.cached = segment, window, cached
         self.size, self.top_k, self.search = config.size, config.top_k, find_index(config.index)
         self.search(torch.empty(1, 0, 1), torch.empty(1, 0, 1), 1)  # an index whose package is missing says so now
-        self.shifted = config.value == "next"
+        self.shifted, self.faithful = config.value == "next", faithful
+        self._check(self.size)
 
     def init_state(self, rows: int, memory: int | None = None) -> KNNState:
         size = self.size if memory is None else memory
-        if size < 0 or 0 < size < self.top_k:
-            raise Problem(f"a memory of {size} entries is smaller than top_k = {self.top_k}: give at least that, or 0")
+        self._check(size)
         empty = torch.empty(rows, self.n_heads, 0, self.head_dim)
         count, behind, start = torch.zeros(3, rows, dtype=torch.long).unbind()
         last = torch.zeros(rows, self.n_heads, 1, self.head_dim)
         return KNNState(size, None, torch.arange(rows), empty, empty, count, behind, start, last)
+
+    def _check(self, size: int) -> None:
+        if size < 0 or 0 < size < self.top_k:
+            raise Problem(f"a memory of {size} entries is smaller than top_k = {self.top_k}: give at least that, or 0")
+        if self.faithful and size % self.segment:
+            raise Problem(
+                f"a memory of {size} entries: faithful needs a multiple of the segment, which is {self.segment}"
+            )
 
     def reset(self, state: KNNState, rows: Tensor, memory: bool = True) -> KNNState:
         """With `memory=False` the begun segment enters the store, as if its document had ended."""
@@ -85,6 +105,10 @@ class KNNPool(Pool):
         return replace(state, count=count, next=behind, start=start)
 
     def read(self, state: KNNState, q: Tensor, fresh: Fresh) -> Neighbours | None:
+        found = self._found(state, q, fresh)
+        return _with_zeros(found, q, self.top_k) if self.faithful and state.size else found
+
+    def _found(self, state: KNNState, q: Tensor, fresh: Fresh) -> Neighbours | None:
         slots = 0 if state.store is None else state.store.used()
         if state.store is None or not slots:
             return None
@@ -151,6 +175,19 @@ class KNNPool(Pool):
         return replace(state, store=store, count=count, tail_k=k[:, :, left:], tail_v=v[:, :, left:])
 
 
+def _with_zeros(found: Neighbours | None, q: Tensor, k: int) -> Neighbours:
+    """`k` neighbours for every query: those found, and zeros where there are fewer."""
+    b, h, t, d = q.shape
+    if found is None:
+        none, index = q.new_zeros(b, h, 1, d), torch.zeros(b, h, t, 0, dtype=torch.long, device=q.device)
+        positions, rows = torch.full((b, 1), -1, device=q.device), torch.arange(b, device=q.device)
+        found = Neighbours(none, none, positions, rows, index, index > 0, q[..., :0], write_count(none))
+    short = (0, k - found.ids.shape[-1])
+    ids, valid = (functional.pad(each, short) for each in (found.ids, found.valid))
+    scores = functional.pad(found.scores, short, value=-torch.inf)
+    return replace(found, ids=ids, valid=valid, scores=scores, zeros=True)
+
+
 def _own(state: KNNState) -> KNNState:
     """A state whose rows each own their row of the store: shared rows (beams) are copied before they diverge."""
     rows = torch.arange(len(state.rows))
@@ -183,5 +220,7 @@ class KNNConfig(Config):
         find_index(name)
         return name
 
-    def build(self, dim: int, n_heads: int, head_dim: int, segment: int, window: int, cached: int) -> Pool:
-        return KNNPool(n_heads, head_dim, segment, window, cached, self)
+    def build(
+        self, dim: int, n_heads: int, head_dim: int, segment: int, window: int, cached: int, faithful: bool = False
+    ) -> Pool:
+        return KNNPool(n_heads, head_dim, segment, window, cached, self, faithful)

@@ -58,5 +58,7 @@ class LocalPool(Pool):
 class LocalConfig(Config):
     """The segment; it has no settings of its own."""
 
-    def build(self, dim: int, n_heads: int, head_dim: int, segment: int, window: int, cached: int) -> Pool:
+    def build(
+        self, dim: int, n_heads: int, head_dim: int, segment: int, window: int, cached: int, faithful: bool = False
+    ) -> Pool:
         return LocalPool(dim, segment, cached > 0)

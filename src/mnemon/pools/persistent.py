@@ -81,7 +81,9 @@ class PersistentConfig(Config):
         """Whether there are vectors that attention reads."""
         return self.form != "ff-attn" and self.n > 0
 
-    def build(self, dim: int, n_heads: int, head_dim: int, segment: int, window: int, cached: int) -> Pool:
+    def build(
+        self, dim: int, n_heads: int, head_dim: int, segment: int, window: int, cached: int, faithful: bool = False
+    ) -> Pool:
         match self.form:
             case "attn-split":
                 return PersistentPool(n_heads, head_dim, self.n, "added")

@@ -21,6 +21,14 @@ def append(
     return both.gather(-2, index)
 
 
+def zeroed(recent: Float[Tensor, "b *h n d"], count: Int[Tensor, " b"], slots: int) -> Float[Tensor, "b *h m d"]:
+    """The last `slots` places of each row, with zeros in those that are not real."""
+    held = recent.shape[-2]
+    real = (torch.arange(held) >= held - count[:, None]).to(recent.device)  # b n
+    kept = recent.where(real.view(len(real), *[1] * (recent.ndim - 3), held, 1), 0.0)
+    return torch.nn.functional.pad(kept, (0, 0, slots - held, 0))  # a negative width cuts
+
+
 def valid(count: Int[Tensor, " b"], slots: int, device: torch.device) -> Bool[Tensor, "b n"] | None:
     """Which of `slots` right-aligned slots are real; None where all are."""
     if bool((count >= slots).all()):

@@ -125,6 +125,7 @@ class _Session:
 
     def __init__(self, out: Path, config: RunConfig, trainer: Trainer, corpus: Corpus, tokenizer: Tokenizer):
         self.out, self.config, self.trainer, self.corpus = out, config.train, trainer, corpus
+        self.faithful = config.model.faithful
         train = config.train
         self.lanes = Lanes(corpus.train, tokenizer, train.lanes, config.model.segment, train.seed, part=train.part)
         self.checkpoints = out / "checkpoints"
@@ -172,8 +173,9 @@ class _Session:
         set_random_state(tensors["random"], values["random"], self.trainer.device)
 
     def _advance(self) -> Record:
+        batch = next(self.lanes)
         try:
-            return self.trainer.advance(next(self.lanes))
+            return self.trainer.advance(batch.inner() if self.faithful else batch)
         except Diverged as error:
             last = self.checkpoints / f"step-{saved_steps(self.checkpoints)[0]}"
             raise Problem(f"{self.out}: {error}; stopped, {last} is kept: try a lower learning rate") from None

@@ -212,3 +212,11 @@ def test_parts_cut_a_long_document_into_equal_documents_of_their_own() -> None:
     assert begun == [0, 33, 66, 0]  # 100 characters in three parts, then the short document
     read = [token for batch in batches for token in batch.targets[0].tolist() if token >= 0]
     assert bytes(read[:100]).decode() == documents[0].text
+
+
+def test_inner_predictions_leave_out_the_last_of_a_whole_segment() -> None:
+    batch = next(Lanes(documents(), Bytes(), 2, SEGMENT, seed=0))
+    inner = batch.inner()
+    assert bool((inner.targets[:, -1] < 0).all())
+    assert inner.targets[:, :-1].equal(batch.targets[:, :-1])
+    assert inner.tokens.equal(batch.tokens)

@@ -46,6 +46,31 @@ def dense(q: Tensor, read: Neighbours) -> Partial:
     return partial_dense(q, k, v, seen=seen)
 
 
+def with_zeros(q: Tensor, read: Neighbours) -> Partial:
+    """The same where what was not found counts as an entry of zeros, by one dense softmax a query."""
+    parts = []
+    for t in range(T):
+        found = read.ids[:, :, t].unsqueeze(-1).expand(-1, -1, -1, D)
+        k, v = (
+            x[read.rows].gather(2, found).masked_fill(~read.valid[:, :, t, :, None], 0.0)
+            for x in (read.keys, read.values)
+        )
+        parts.append(partial_dense(q[:, :, t : t + 1], k, v))
+    return Partial(torch.cat([p.o for p in parts], 2), torch.cat([p.z for p in parts if p.z is not None], 2))
+
+
+@pytest.mark.parametrize("through", ["o", "z", "oz"])
+@pytest.mark.parametrize("anything", [True, False], ids=["something valid", "nothing valid"])
+def test_what_was_not_found_may_count_as_zeros(anything: bool, through: str) -> None:
+    read = replace(stored(), zeros=True)
+    read = read if anything else replace(read, valid=torch.zeros_like(read.valid))
+    q = queries()
+    found, expected = partial_neighbours(q, read), with_zeros(q, read)
+    torch.testing.assert_close(found.o, expected.o)
+    torch.testing.assert_close(found.z, expected.z)
+    torch.testing.assert_close(gradient(found, q, through), gradient(expected, q, through))
+
+
 def gradient(part: Partial, q: Tensor, through: str) -> Tensor:
     draw = torch.Generator().manual_seed(2)
     uneven_o, uneven_z = torch.randn(B, H, T, D, generator=draw), torch.randn(B, H, T, generator=draw)

@@ -284,3 +284,27 @@ def test_a_state_without_a_store_is_loaded_as_one() -> None:
     pool = made()
     full, empty = fed(pool, pool.init_state(1), 5), pool.init_state(1)
     assert full.loaded("knn", empty.tensors("knn")).store is None
+
+
+def test_faithful_slots_that_are_not_written_are_zeros_after_those_that_are() -> None:
+    pool = KNNConfig(layers=(0,), size=10, top_k=7).build(WIDTH, HEADS, DIM, SEGMENT, WINDOW, WINDOW, True)
+    assert isinstance(pool, KNNPool)
+    state = pool.init_state(2)
+    nothing = read(pool, state, [0, 0])
+    assert nothing is not None
+    assert nothing.zeros
+    assert nothing.ids.shape == (2, HEADS, 1, 7)
+    assert not bool(nothing.valid.any())
+    state = pool.update(state, segment([0, 0], [5, 3]))
+    some = read(pool, state, [5, 3])
+    assert some is not None
+    assert some.valid.sum(-1).flatten().tolist() == [5, 5, 0, 0]
+    assert some.ids.shape == (2, HEADS, 1, 7)
+    assert read(pool, pool.init_state(2, 0), [0, 0]) is None
+
+
+@pytest.mark.parametrize("memory", [None, 12])
+def test_faithful_a_size_that_is_no_multiple_of_the_segment_is_a_problem(memory: int | None) -> None:
+    config = KNNConfig(layers=(0,), size=9 if memory is None else 10, top_k=2)
+    with pytest.raises(Problem, match=r"faithful needs a multiple of the segment, which is 5"):
+        config.build(WIDTH, HEADS, DIM, SEGMENT, WINDOW, WINDOW, True).init_state(1, memory)

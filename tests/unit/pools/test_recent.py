@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from hypothesis import given
@@ -64,3 +66,13 @@ def test_valid_slots_are_the_last_ones() -> None:
 
 def test_where_every_slot_is_real_there_is_no_mask() -> None:
     assert recent.valid(torch.tensor([4, 5]), 4, CPU) is None
+
+
+@pytest.mark.parametrize("slots", [2, 3, 5])
+def test_places_that_are_not_real_are_zeros(slots: int) -> None:
+    held = torch.tensor([[[1.0], [2.0], [3.0]], [[math.nan], [math.nan], [6.0]]])
+    found = recent.zeroed(held, torch.tensor([3, 1]), slots)
+    expected = [[0.0, 0.0, 1.0, 2.0, 3.0], [0.0, 0.0, 0.0, 0.0, 6.0]]
+    assert found[..., 0].tolist() == [row[5 - slots :] for row in expected]
+    heads = recent.zeroed(held[:, None].expand(-1, 2, -1, -1), torch.tensor([3, 1]), slots)
+    assert torch.equal(heads[:, 1], found)
