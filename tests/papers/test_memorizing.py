@@ -89,7 +89,9 @@ class Loops:
     def head(self, layer: int, head: int, x: list[Tensor]) -> list[Tensor]:
         """What one head answers to every token of the segment."""
         wq, wk, wv = (self.of(layer, f"attention.{name}.weight").reshape(H, D, E)[head] for name in ("q", "k", "v"))
-        scale, table = self.of(layer, "attention.scale")[head], self.of(layer, "attention.position.table")[head]
+        scale, table = self.of(layer, "attention.scale")[head], torch.zeros(4, dtype=torch.float64)
+        if layer not in self.memory or self.knn.positions:
+            table = self.of(layer, "attention.position.table")[head]
         pairs = self.cache[layer][head] + [(unit(wk @ each), wv @ each) for each in x]
         first = len(pairs) - len(x)
         answers = []
@@ -145,6 +147,7 @@ KINDS = {
     "over all": OVER_ALL,
     "faithful": FAITHFUL,
     "faithful, few neighbours": FAITHFUL.replace(pools__knn__top_k=7),
+    "no positions beside the memory": MEMORIZING.replace(pools__knn__positions=False),
     "faithful, no cache": FAITHFUL.replace(pools__cache=None, window=SEGMENT),
     "no cache": MEMORIZING.replace(pools__cache=None, window=SEGMENT),
     "two memory layers": MEMORIZING.replace(pools__knn__layers=(0, 1)),

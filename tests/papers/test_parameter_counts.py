@@ -38,10 +38,10 @@ def transformer_xl(layers: int, d: int, heads: int, f: int) -> int:
     return layers * (5 * d * heads + 2 * d * f + f + d + 4 * d + 2 * heads)
 
 
-def memorizing() -> int:
-    """12 (4 d H d_h + 2 d F + 2 d + 33 H) + H + d + V d, with d = 1024, H = 8, d_h = 128, F = 4096, V = 32,128."""
-    d = 1024
-    return 12 * (4 * d * d + 2 * d * 4096 + 2 * d + 8 * 32 + 8) + 8 + d + 32_128 * d
+def memorizing(layers: int, d: int, heads: int, width: int, f: int, matrices: int = 2) -> int:
+    """L (4 d H d_h + 2 d F + 2 d + 33 H) + H + d + V d, with V = 32,128; 3 d F where the feed-forward is gated."""
+    layer = 4 * d * heads * width + matrices * d * f + 2 * d + 33 * heads
+    return layers * layer + heads + d + 32_128 * d
 
 
 SIZES = [
@@ -69,7 +69,14 @@ SIZES = [
         transformer_xl(18, 1024, 1024, 4096) + clusters(1024),
         "284.16M",
     ),
-    ("memorizing-200m", 183_922_792, memorizing(), "183.92M"),
+    ("memorizing-200m", 183_922_792, memorizing(12, 1024, 8, 128, 4096), "183.92M"),
+    ("memorizing-37m", 54_214_248, memorizing(12, 512, 8, 64, 2048), "54.21M"),
+    ("memorizing-75m", 91_962_984, memorizing(12, 512, 8, 128, 4096), "91.96M"),
+    ("memorizing-300m", 334_920_912, memorizing(12, 1024, 16, 128, 8192), "334.92M"),
+    ("memorizing-600m", 669_835_472, memorizing(12, 2048, 16, 128, 8192), "669.84M"),
+    ("memorizing-1200m", 1_273_821_600, memorizing(12, 2048, 32, 128, 16_384), "1273.82M"),
+    ("memorizing-1b", 1_139_583_264, memorizing(8, 2048, 32, 128, 16_384, 3), "1139.58M"),
+    ("memorizing-8b", 8_721_699_904, memorizing(16, 4096, 64, 128, 32_768, 3), "8721.70M"),
 ]
 
 
@@ -115,3 +122,21 @@ def test_persistent_vectors_take_the_place_of_a_feedforward_layer_of_equal_size(
     memorizing, both = (count_parameters(recipe(name).model) for name in ("memorizing", "memorizing-all-attention"))
     assert both.parts["persistent vectors"] == memorizing.parts["feed-forward"]
     assert "feed-forward" not in both.parts
+
+
+@pytest.mark.parametrize(
+    ("name", "gated", "head_dim", "layers", "said"),
+    [
+        ("memorizing-1b", True, 128, 1.074, "as the recipe reads the shape"),
+        ("memorizing-1b", False, 256, 1.074, "the other reading"),
+        ("memorizing-1b", False, 128, 0.805, "neither"),
+        ("memorizing-8b", True, 128, 8.590, "as the recipe reads the shape"),
+        ("memorizing-8b", False, 256, 8.590, "the other reading"),
+        ("memorizing-8b", False, 128, 6.443, "neither"),
+    ],
+)
+def test_the_large_shapes_give_their_sizes_in_two_readings(
+    name: str, gated: bool, head_dim: int, layers: float, said: str
+) -> None:
+    found = count_parameters(recipe(name).model.replace(feedforward__gated=gated, head_dim=head_dim))
+    assert round((found.total - found.parts["embedding"]) / 1e9, 3) == layers, said

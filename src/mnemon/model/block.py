@@ -34,29 +34,45 @@ def activated(h: Float[Tensor, "*b f"], activation: Activation) -> Float[Tensor,
 
 
 class FeedForward(nn.Module):
-    """FF(x) = U act(V x + b) + c; dropout acts on what the activation gives."""
+    """FF(x) = U act(V x + b) + c, or gated U (act(V x + b) * (W x + a)) + c (arXiv 2002.05202).
 
-    def __init__(self, dim: int, ffn_dim: int, activation: Activation, bias: bool = False, dropout: float = 0.0):
+    Dropout acts on what U is given.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        ffn_dim: int,
+        activation: Activation,
+        bias: bool = False,
+        dropout: float = 0.0,
+        gated: bool = False,
+    ):
         super().__init__()
         self.activation, self.dropout = activation, dropout
         self.up = nn.Linear(dim, ffn_dim, bias=bias)
+        self.factor = nn.Linear(dim, ffn_dim, bias=bias) if gated else None
         self.down = nn.Linear(ffn_dim, dim, bias=bias)
 
     def forward(self, x: Float[Tensor, "b t e"]) -> Float[Tensor, "b t e"]:
         h = activated(self.up(x), self.activation)
+        h = h if self.factor is None else h * self.factor(x)
         return self.down(nn.functional.dropout(h, self.dropout, self.training))
 
 
 class FeedForwardConfig(Config):
-    """`dim`: inner size. `bias`: whether both products have one. `dropout`: on the inner values."""
+    """`dim`: inner size. `bias`: whether both products have one. `dropout`: on the inner values. `gated`: a third
+    matrix, `factor`.
+    """
 
     dim: int = 4096
     activation: Activation = "relu"
     bias: bool = False
     dropout: float = 0.0
+    gated: bool = False
 
     def build(self, dim: int) -> FeedForward:
-        return FeedForward(dim, self.dim, self.activation, self.bias, self.dropout)
+        return FeedForward(dim, self.dim, self.activation, self.bias, self.dropout, self.gated)
 
 
 class Block(nn.Module):

@@ -18,6 +18,7 @@ from mnemon.model.state import MemoryState
 from mnemon.model.trace import LayerTrace
 from mnemon.pools import Fresh, PoolsConfig
 from mnemon.positions import Position, PositionConfig
+from mnemon.positions.none import NoneConfig
 from mnemon.positions.t5 import T5Config
 
 
@@ -115,6 +116,8 @@ class Transformer(nn.Module):
             for name, pool in config.pools.attended(layer).items()
         }
         position = None if self.shares_position else self._position()
+        if config.pools.knn and not config.pools.knn.positions and "knn" in pools:
+            position = NoneConfig().build(*widths)
         attention = Attention(*shape, pools, config.window, config.segment, position, config.attention)
         sublayer = config.sublayer
         feedforward = sublayer.build(config.dim) if sublayer else None

@@ -204,7 +204,8 @@ class KNNConfig(Config):
     `merge`: by the paper's gate, or jointly in one softmax with everything else. `value`: what is stored with a
     token's key: its own value, as published, or the next token's, so that a similar context answers with what came
     after it (the pairing of kNN-LM, arXiv 1911.00172). `index`: how neighbours are searched, `NAME` or
-    `NAME:option=number` of `index.INDEXES`.
+    `NAME:option=number` of `index.INDEXES`. `positions`: whether its layers keep the model's positions for their recent
+    past, as in the code released in 2022, or have none, as in that of 2025.
     """
 
     layers: tuple[int, ...] = (8,)
@@ -213,6 +214,7 @@ class KNNConfig(Config):
     merge: Literal["gated", "joint"] = "gated"
     value: Literal["own", "next"] = "own"
     index: str = "exact"
+    positions: bool = True
 
     @field_validator("index")
     @classmethod

@@ -1,7 +1,7 @@
 from collections.abc import Callable
 
 from mnemon.config import Problem, nearest
-from mnemon.recipes import adaptive_span, papers, tiny, transformer_xl_dai
+from mnemon.recipes import adaptive_span, memorizing_sizes, papers, tiny, transformer_xl_dai
 from mnemon.recipes.count import Parameters, count_parameters
 from mnemon.train import RunConfig
 
@@ -23,6 +23,7 @@ RECIPES: dict[str, Callable[[], RunConfig]] = {
     "all-attention-text8-large": papers.all_attention_text8_large,
     "all-attention-wikitext103": papers.all_attention_wikitext103,
     "memorizing-200m": papers.memorizing_200m,
+    **memorizing_sizes.SIZES,
     "adaptive-span-enwik8-small": adaptive_span.adaptive_span_enwik8_small,
     "adaptive-span-enwik8-large": adaptive_span.adaptive_span_enwik8_large,
     "adaptive-span-text8-small": adaptive_span.adaptive_span_text8_small,

@@ -99,3 +99,9 @@ def test_rms_norm_has_a_gain_and_neither_mean_nor_bias() -> None:
 
 def test_layer_norm_has_gain_and_bias() -> None:
     assert [p.shape for p in norm("layer", E).parameters()] == [(E,), (E,)]
+
+
+def test_a_gated_feedforward_layer_multiplies_what_two_matrices_give() -> None:
+    layer = FeedForwardConfig(dim=F, gated=True).build(E).double()
+    expected = ((X @ layer.up.weight.T).relu() * (X @ layer.factor.weight.T)) @ layer.down.weight.T
+    torch.testing.assert_close(layer(X), expected)
