@@ -10,6 +10,7 @@ COMMANDS = {
     "train": "train a recipe, or continue a run",
     "eval": "loss of a run on unseen documents, for several memory sizes",
     "generate": "read files into memory, then continue a prompt",
+    "inspect": "show for every token of a text what memory did for it",
     "params": "parameters of a recipe, part by part",
     "recipes": "the models that can be trained",
     "demo": "train two small models and show on one page what memory brings",

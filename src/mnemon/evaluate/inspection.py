@@ -31,7 +31,8 @@ class Inspection:
     (its own values under wrong keys), `other` (with the memory of the document `other`, to which nothing is added); a
     model without kNN memory has `none` alone. NaN where nothing was predicted. `kinds`: of each token, into `KINDS`.
     `found`: the heaviest remembered tokens over all heads. Every token sees the `window` tokens before it; the memory
-    is filled in units of `segment`, so that it holds nothing for the first one.
+    is filled in units of `segment`, so that it holds nothing for the first one. `top_k` and `value`: as in `KNNConfig`,
+    0 and "" where there is no memory.
     """
 
     document: Document
@@ -39,6 +40,8 @@ class Inspection:
     memory: int
     window: int
     segment: int
+    top_k: int
+    value: str
     nats: Mapping[str, Nats] = field(repr=False)
     spans: Int64[np.ndarray, "n 2"] = field(repr=False)
     kinds: Int64[np.ndarray, " n"] = field(repr=False)
@@ -67,6 +70,8 @@ class Inspection:
             "memory": self.memory,
             "window": self.window,
             "segment": self.segment,
+            "top_k": self.top_k,
+            "value": self.value,
             "text": self.text,
             "files": files,
             "tokens": {
@@ -143,9 +148,20 @@ def inspect(
     finally:
         model.train(training)
     spans = tokenizer.spans(document.text)[: len(text.ids)]
-    what = kinds(document.text, spans, config.window)
-    read = other.id if other is not None and size else None
-    return Inspection(document, read, size, config.window, config.segment, nats, spans, what, found, told)
+    return Inspection(
+        document=document,
+        other=other.id if "other" in nats and other is not None else None,
+        memory=size,
+        window=config.window,
+        segment=config.segment,
+        top_k=knn.top_k if size else 0,
+        value=knn.value if size else "",
+        nats=nats,
+        spans=spans,
+        kinds=kinds(document.text, spans, config.window),
+        found=found,
+        heads=told,
+    )
 
 
 def _text(document: Document, tokenizer: Tokenizer, max_tokens: int) -> Text:

@@ -1,7 +1,9 @@
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from mnemon.config import Problem
+from mnemon.evaluate import Inspection
 
 
 def check_extra() -> None:
@@ -12,3 +14,9 @@ def check_extra() -> None:
 def write_page(results: dict[str, Any], path: Path) -> None:
     """Stands in for `page.write_page` where the extra is not installed: always a `Problem`."""
     check_extra()
+
+
+def write_inspection(found: Inspection, folder: Path, run: str, facts: Mapping[str, str] | None = None) -> Path:
+    """Stands in for `inspection.write_inspection` where the extra is not installed: always a `Problem`."""
+    check_extra()
+    return folder

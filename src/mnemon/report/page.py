@@ -3,12 +3,12 @@ from math import exp
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from mnemon.config import write_text
 from mnemon.report import wording
 from mnemon.report.figures import draw
+from mnemon.report.pages import environment
 from mnemon.report.results import Comparison, Results, parse_results
 
 
@@ -23,22 +23,8 @@ def write_page(results: dict[str, Any], path: Path) -> None:
 
 def render(results: Results) -> str:
     """The page as text; the same results give the same bytes."""
-    pages = Environment(
-        loader=PackageLoader("mnemon.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    for words in (wording.count, wording.decimal, wording.signed, wording.percent):
-        pages.filters[words.__name__] = words
-    pages.filters |= {
-        "exp": exp,
-        "breakable": _breakable,
-        "memory": wording.memory,
-        "visible": wording.visible,
-        "verdict": wording.verdict,
-    }
+    pages = environment()
+    pages.filters |= {"exp": exp, "memory": wording.memory, "visible": wording.visible, "verdict": wording.verdict}
     return pages.get_template("page.html").render(
         results=results,
         models=results.ordered,
@@ -50,11 +36,6 @@ def render(results: Results) -> str:
         bins=_bins(results),
         facts=_facts(results),
     )
-
-
-def _breakable(name: str) -> Markup:
-    """A dotted name that may go on in the next line after a dot or an underscore."""
-    return escape(name).replace(".", Markup(".<wbr>")).replace("_", Markup("_<wbr>"))
 
 
 def _intervals(comparisons: Sequence[Comparison]) -> list[dict[str, float]]:

@@ -1,6 +1,17 @@
 from mnemon.studies.bench import bench_train
 from mnemon.studies.demo import STEPS, demo
+from mnemon.studies.inspecting import Inspected, inspect_run
 from mnemon.studies.recall import bench_recall
 from mnemon.studies.reproduce import TABLES, reproduce, write_result_page
 
-__all__ = ["STEPS", "TABLES", "bench_recall", "bench_train", "demo", "reproduce", "write_result_page"]
+__all__ = [
+    "STEPS",
+    "TABLES",
+    "Inspected",
+    "bench_recall",
+    "bench_train",
+    "demo",
+    "inspect_run",
+    "reproduce",
+    "write_result_page",
+]
