@@ -1,6 +1,6 @@
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from tyro.conf import Positional
 
@@ -8,7 +8,7 @@ from mnemon.cli import say
 from mnemon.cli.flags import parse
 from mnemon.cli.progress import Phases
 from mnemon.config import Problem
-from mnemon.data import Corpus, Document, load_corpus
+from mnemon.data import Corpus, DataConfig, Document, load_corpus
 from mnemon.evaluate import Evaluation, evaluate
 from mnemon.model import widened
 from mnemon.train import load_run
@@ -43,6 +43,10 @@ class Eval:
     """read at most so many documents"""
     max_tokens: int | None = None
     """read at most so many tokens of each"""
+    download: bool = False
+    """fetch the data set, named without a path"""
+    partial: bool = False
+    """take an incomplete copy of a known data set"""
     strict: bool = False
     """a file that is no UTF-8 text is an error, not skipped"""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
@@ -56,10 +60,7 @@ def run(words: list[str]) -> None:
     memory = None if command.memory is None else _numbers(command.memory)
     trained = load_run(command.run, str(pick_device(command.device)))
     model = widened(trained.model, command.window, command.segment, command.clamp)
-    options = trained.config.data.replace(strict=command.strict or trained.config.data.strict)
-    if command.max_documents is not None:
-        options = options.replace(max_documents=command.max_documents)
-    corpus = load_corpus(options.source if command.data is None else command.data, options)
+    corpus = _corpus(command, trained.config.data)
     documents = _documents(corpus, command.split)
     with Phases() as show:
         found = evaluate(
@@ -74,6 +75,16 @@ def run(words: list[str]) -> None:
             on_progress=lambda done, total: show("evaluating", done, total, "tokens"),
         )
     say.result(found.as_json(), command.json, lambda: _text(found) + say.skipped(corpus.skipped))
+
+
+def _corpus(command: Eval, trained: DataConfig) -> Corpus:
+    """What to read: what the run was trained on, or other texts, as it was read then."""
+    wanted: dict[str, Any] = {name: True for name in ("strict", "partial") if getattr(command, name)}
+    if command.max_documents is not None:
+        wanted["max_documents"] = command.max_documents
+    if command.data is None:
+        return load_corpus(trained.source, trained.replace(**wanted))
+    return load_corpus(command.data, trained.replace(**wanted, download=command.download))
 
 
 def _numbers(text: str) -> list[int]:
@@ -93,17 +104,17 @@ def _documents(corpus: Corpus, split: str) -> list[Document]:
 def _text(found: Evaluation) -> str:
     """One table over memory sizes, one over positions in the document."""
     results = found.as_json()["memory"]
-    rows = [
-        (size, f"{each['nats_per_token']:.4f}", f"{each['perplexity']:.3f}", f"{each['bits_per_byte']:.4f}")
-        for size, each in results.items()
-    ]
+    columns = {"nats/token": "nats_per_token", "perplexity": "perplexity", "bits/byte": "bits_per_byte"}
+    if all(each["perplexity_without_eos"] is not None for each in results.values()):
+        columns["perplexity without <eos>"] = "perplexity_without_eos"
+    rows = [(size, *(f"{each[name]:.4f}" for name in columns.values())) for size, each in results.items()]
     bins = zip(*(each["by_position"] for each in results.values()), strict=True)
     positions = [
         (f"{same[0]['from']}-{same[0]['to'] - 1}", *(f"{each['bits_per_byte']:.4f}" for each in same)) for same in bins
     ]
     return "\n".join(
         [
-            say.table([("memory", "nats/token", "perplexity", "bits/byte"), *rows], left=0),
+            say.table([("memory", *columns), *rows], left=0),
             "",
             "bits/byte by position in the document",
             say.table([("tokens", *(f"memory {size}" for size in results)), *positions], left=0),

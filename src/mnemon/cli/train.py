@@ -23,7 +23,11 @@ class Start:
     out: Path
     """run folder to make"""
     data: str | None = None
-    """python-env, or a folder, glob, JSON Lines file or byte stream"""
+    """python-env, NAME:PATH of a known data set, or a folder, glob, JSON Lines file or byte stream"""
+    download: bool = False
+    """fetch the data set, named without a path"""
+    partial: bool = False
+    """take an incomplete copy of a known data set"""
     strict: bool = False
     """a file that is no UTF-8 text is an error, not skipped"""
     start_from: Path | None = None
@@ -59,9 +63,8 @@ def run(words: list[str]) -> None:
     config = changed(config, command, name)
     if command.data is not None:
         config = config.replace(data__source=command.data)
-    if command.strict:
-        config = config.replace(data__strict=True)
-
+    wanted = {name: True for name in ("strict", "download", "partial") if getattr(command, name)}
+    config = config.replace(data=config.data.replace(**wanted))
     _show(partial(train, config, command.out, start_from=command.start_from), config, command.out, command.json)
 
 

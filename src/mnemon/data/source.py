@@ -1,11 +1,13 @@
 """What a source names: a known data set, a folder, a glob, JSON Lines or a byte stream."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 from mnemon.config import Problem, nearest
 from mnemon.data.text import PACKED, unpacked_name
 
 SPLITS = ("train", "valid", "test")
+HUB_SPLITS = {"train": "train", "valid": "validation", "test": "test"}  # as most data sets call them
 
 
 def ready_splits(folder: Path, suffix: str) -> dict[str, Path]:
@@ -20,13 +22,18 @@ def ready_splits(folder: Path, suffix: str) -> dict[str, Path]:
     return {split: files[0] for split, files in found.items() if files}
 
 
-def resolved(source: str, known: list[str]) -> tuple[str, str]:
-    """The data set's kind and the path to give it; `kind:path` says the kind outright."""
+def resolved(source: str, known: list[str], named: Collection[str] = ()) -> tuple[str, str]:
+    """The data set's kind and the path to give it; `kind:path` says the kind outright.
+
+    A source that is the name of a data set in `named`, and also that of a file or folder, is a copy of that data set.
+    """
     if not source:
         raise Problem("no data source given: name a folder, a file or python-env with --data")
     kind, colon, path = source.partition(":")
     if kind in known and (colon or not Path(source).exists()):
         return kind, path
+    if source in named:
+        return source, source
     if set("*?[").intersection(source) and not Path(source).exists():
         return "folder", source
     place = Path(source)

@@ -32,7 +32,12 @@ def corpus_of(name: str, splits: dict[str, list[Document]], skipped: Counter[str
     if not any(splits.values()):
         counts = ", ".join(f"{count} {reason}" for reason, count in sorted(skipped.items()))
         raise Problem(f"{where}: no text to read{f' ({counts})' if counts else ''}; name files of UTF-8 text")
-    return Corpus(name, **splits, skipped=dict(sorted(skipped.items())), fingerprint=fingerprint(splits.values()))
+    return Corpus(
+        name,
+        **splits,
+        skipped={reason: count for reason, count in sorted(skipped.items()) if count},
+        fingerprint=fingerprint(splits.values()),
+    )
 
 
 def distinct(documents: Iterable[Document], skipped: Counter[str]) -> Iterable[Document]:

@@ -19,6 +19,7 @@ class Symbols(Tokenizer):
     """
 
     start = None
+    eos = 0
 
     def __init__(self, symbols: Sequence[int]) -> None:
         """`symbols`: byte of each id after 0, which is `<eos>`."""

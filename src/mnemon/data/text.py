@@ -70,6 +70,13 @@ def decoded(data: bytes, where: object, strict: bool, skipped: Counter[str]) -> 
     return None
 
 
+def decoded_strictly(data: bytes, where: object) -> str:
+    """`data` as text; a `Problem` where it is binary or not UTF-8."""
+    text = decoded(data, where, strict=True, skipped=Counter())
+    assert text is not None
+    return text
+
+
 def read_text(path: Path, strict: bool, skipped: Counter[str]) -> str | None:
     """The text of a plain or packed file, or None where it was skipped; see `decoded`."""
     return decoded(read_bytes(path), path, strict, skipped)

@@ -17,11 +17,12 @@ class Tokenizer(abc.ABC):
     """Text to token ids and back; saved to and loaded from one `tokenizer.json`.
 
     `start` is the id fed before the first token of a document, so that every token is predicted; where it is None, the
-    first token of a document is context only.
+    first token of a document is context only. `eos` is the id of a line end, where the vocabulary has one.
     """
 
     vocab_size: int
     start: int | None
+    eos: int | None = None
 
     @abc.abstractmethod
     def encode(self, text: str) -> Ids:

@@ -1,6 +1,6 @@
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -11,7 +11,17 @@ from mnemon.data.tokenizer import FORMAT, VERSION, Ids, Spans, Tokenizer
 
 EOS = "<eos>"
 UNKNOWN = "<unk>"
+PIECE = 1 << 20
 WORD = re.compile(r"\n|\S+")
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """The text in pieces that end with a line: all the words of a large text at once would fill the memory."""
+    at = 0
+    while at < len(text):
+        end = text.find("\n", at + PIECE) + 1 or len(text)
+        yield text[at:end]
+        at = end
 
 
 class Words(Tokenizer):
@@ -29,14 +39,15 @@ class Words(Tokenizer):
         self._ids = {word: i for i, word in enumerate(self._words)}
         if len(self._ids) != len(self._words) or not {EOS, UNKNOWN} <= self._ids.keys():
             raise Problem(f"a vocabulary of words holds each word once, {EOS} and {UNKNOWN} among them")
-        self.vocab_size = len(self._words)
+        self.vocab_size, self.eos = len(self._words), self._ids[EOS]
 
     @classmethod
     def of(cls, documents: Sequence[Document], vocab_size: int | None = None) -> Self:
         """The most frequent `vocab_size` words of the training documents (None: all of them)."""
         counts: Counter[str] = Counter()
         for document in documents:
-            counts.update(document.text.split())
+            for piece in _pieces(document.text):
+                counts.update(piece.split())
             counts[EOS] += document.text.count("\n")
         counts[UNKNOWN] += 0
         ranked = sorted(counts, key=lambda word: (-counts[word], word))
@@ -55,8 +66,11 @@ class Words(Tokenizer):
 
     def encode(self, text: str) -> Ids:
         unknown, end = self._ids[UNKNOWN], self._ids[EOS]
-        ids = [end if word == "\n" else self._ids.get(word, unknown) for word in WORD.findall(text)]
-        return np.array(ids, np.int32)
+        pieces = (
+            np.array([end if word == "\n" else self._ids.get(word, unknown) for word in WORD.findall(piece)], np.int32)
+            for piece in _pieces(text)
+        )
+        return np.concatenate([*pieces, np.zeros(0, np.int32)])
 
     def decode(self, ids: Ids | list[int]) -> str:
         lines: list[list[str]] = [[]]

@@ -77,7 +77,7 @@ def evaluate(  # noqa: PLR0913  # three things to read, five ways to read them, 
         read = {"own": reader.own, "other": reader.other, "shuffled": reader.shuffled}[memory_source]
         results = {}
         for size in sizes:
-            found = tuple(scored(text, nats) for text, nats in zip(texts, read(texts, size), strict=True))
+            found = tuple(scored(*each, tokenizer.eos) for each in zip(texts, read(texts, size), strict=True))
             results[size] = Result({name: metric(found) for name, metric in METRICS.items()}, found)
     finally:
         model.train(training)

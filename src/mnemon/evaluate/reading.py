@@ -138,7 +138,8 @@ class Reader:
         self.count(int(batch.lengths.sum()))
 
 
-def scored(text: Text, nats: Nats) -> Scored:
-    """What was predicted of a text."""
+def scored(text: Text, nats: Nats, eos: int | None = None) -> Scored:
+    """What was predicted of a text; `eos` is the id of a line end."""
     positions = np.flatnonzero(~np.isnan(nats))
-    return Scored(text.document.id, positions, nats[positions], text.bytes[positions])
+    ends = None if eos is None else text.ids[positions] == eos
+    return Scored(text.document.id, positions, nats[positions], text.bytes[positions], ends)

@@ -2,7 +2,7 @@ import math
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Float32, Int64
+from jaxtyping import Bool, Float32, Int64
 
 from mnemon.data import Tokenizer
 
@@ -12,13 +12,15 @@ class Scored:
     """How well one document was predicted, token by token.
 
     `positions`: which tokens of the document were predicted (the first one only after a start id). `nats`: -log p of
-    each. `bytes`: UTF-8 bytes of each; the bytes of all tokens of a document add up to those of its text.
+    each. `bytes`: UTF-8 bytes of each; the bytes of all tokens of a document add up to those of its text. `eos`: which
+    of them are line ends, where the tokenizer has an `<eos>`.
     """
 
     document: str
     positions: Int64[np.ndarray, " n"] = field(repr=False)
     nats: Float32[np.ndarray, " n"] = field(repr=False)
     bytes: Int64[np.ndarray, " n"] = field(repr=False)
+    eos: Bool[np.ndarray, " n"] | None = field(default=None, repr=False)
 
     @property
     def total_bits(self) -> float:

@@ -45,14 +45,14 @@ def adaptive_span_text8_large() -> RunConfig:
 def adaptive_span_enwik8_small() -> RunConfig:
     """`adaptive-span-text8-small` on the 205 symbols of enwik8, 600,000 steps: 1.02 bits per byte."""
     return adaptive_span_text8_small().replace(
-        recipe="adaptive-span-enwik8-small", model__vocab_size=205, train__steps=600_000
+        recipe="adaptive-span-enwik8-small", model__vocab_size=205, data__source="enwik8", train__steps=600_000
     )
 
 
 def adaptive_span_enwik8_large() -> RunConfig:
     """`adaptive-span-text8-large` on the 205 symbols of enwik8, 150,000 and 20,000 steps: 0.98 bits per byte."""
     return adaptive_span_text8_large().replace(
-        recipe="adaptive-span-enwik8-large", model__vocab_size=205, train__steps=170_000
+        recipe="adaptive-span-enwik8-large", model__vocab_size=205, data__source="enwik8", train__steps=170_000
     )
 
 

@@ -108,7 +108,7 @@ def all_attention() -> RunConfig:
         schedule="constant",
         clip=None,
     )
-    data = DataConfig(source="", tokenizer="symbols")
+    data = DataConfig(source="enwik8", tokenizer="symbols")
     return RunConfig(recipe="all-attention", model=model, data=data, train=train)
 
 
@@ -124,7 +124,8 @@ def all_attention_enwik8_large() -> RunConfig:
 
 def all_attention_text8_small() -> RunConfig:
     """`all-attention` on the 28 symbols of text8: 38,320,300 parameters, 1.11 bits per character (test)."""
-    return all_attention().replace(recipe="all-attention-text8-small", model__vocab_size=28)
+    changes = {"model__vocab_size": 28, "data__source": "text8"}
+    return all_attention().replace(recipe="all-attention-text8-small", **changes)
 
 
 def all_attention_text8_large() -> RunConfig:
@@ -160,7 +161,7 @@ def all_attention_wikitext103() -> RunConfig:
         schedule="constant",
         clip=1.0,
     )
-    data = DataConfig(source="", tokenizer="words")
+    data = DataConfig(source="wikitext-103", tokenizer="words")
     return RunConfig(recipe="all-attention-wikitext103", model=model, data=data, train=train)
 
 

@@ -45,7 +45,7 @@ def transformer_xl_dai() -> RunConfig:
         clip=0.25,
     )
     return RunConfig(
-        recipe="transformer-xl-dai", model=model, data=DataConfig(source="", tokenizer="symbols"), train=train
+        recipe="transformer-xl-dai", model=model, data=DataConfig(source="enwik8", tokenizer="symbols"), train=train
     )
 
 
@@ -65,7 +65,7 @@ def transformer_xl_dai_enwik8_large() -> RunConfig:
 def transformer_xl_dai_text8_large() -> RunConfig:
     """`transformer-xl-dai-enwik8-large` on the 28 symbols of text8, without warm-up: 1.08 bits per character."""
     return transformer_xl_dai_enwik8_large().replace(
-        recipe="transformer-xl-dai-text8-large", model__vocab_size=28, train__warmup=0
+        recipe="transformer-xl-dai-text8-large", model__vocab_size=28, train__warmup=0, data__source="text8"
     )
 
 
@@ -89,7 +89,8 @@ def transformer_xl_dai_wikitext103_base() -> RunConfig:
         head=HeadConfig(tied=True),
     )
     train = base.train.replace(steps=200_000, lanes=60)
-    return base.replace(recipe="transformer-xl-dai-wikitext103-base", model=model, data__tokenizer="words", train=train)
+    data = DataConfig(source="wikitext-103", tokenizer="words")
+    return base.replace(recipe="transformer-xl-dai-wikitext103-base", model=model, data=data, train=train)
 
 
 def transformer_xl_dai_wikitext103_large() -> RunConfig:

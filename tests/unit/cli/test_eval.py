@@ -22,7 +22,13 @@ def evaluated(run: Path, flags: str, capsys: pytest.CaptureFixture[str]) -> dict
 def test_json_holds_each_memory_size(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = evaluated(run, "--memory 0,16,64 --split all", capsys)
     assert list(found["memory"]) == ["0", "16", "64"]
-    assert set(found["memory"]["16"]) == {"nats_per_token", "perplexity", "bits_per_byte", "by_position"}
+    assert set(found["memory"]["16"]) == {
+        "nats_per_token",
+        "perplexity",
+        "perplexity_without_eos",
+        "bits_per_byte",
+        "by_position",
+    }
     assert found["tokens"] == found["bytes"] > 0
     values = [each["bits_per_byte"] for each in found["memory"].values()]
     assert len(set(values)) == 3

@@ -5,7 +5,7 @@ import pytest
 
 from mnemon.config import Problem
 from mnemon.data import DataConfig, load_corpus
-from mnemon.data.bytes import _pieces
+from mnemon.data.bytes import pieces
 
 
 def test_a_file_is_cut_in_proportion_and_nothing_is_lost(tmp_path: Path) -> None:
@@ -18,14 +18,14 @@ def test_a_file_is_cut_in_proportion_and_nothing_is_lost(tmp_path: Path) -> None
 
 
 def test_a_hundred_million_bytes_are_cut_as_everyone_does() -> None:
-    assert [len(piece) for piece in _pieces("a" * 100_000_000)] == [90_000_000, 5_000_000, 5_000_000]
+    assert [len(piece) for piece in pieces("a" * 100_000_000)] == [90_000_000, 5_000_000, 5_000_000]
 
 
 @pytest.mark.parametrize("character", ["é", "世", "🎉"])
 def test_no_character_is_cut_in_two(character: str) -> None:
     for before in range(5):
         text = "x" * before + character * 41
-        assert "".join(_pieces(text)) == text
+        assert "".join(pieces(text)) == text
 
 
 def test_a_folder_with_splits_keeps_them(tmp_path: Path) -> None:

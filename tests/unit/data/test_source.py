@@ -41,7 +41,7 @@ def test_an_unknown_source_names_the_nearest(tmp_path: Path, monkeypatch: pytest
         load_corpus("pyton-env", DataConfig())
     with pytest.raises(Problem, match=r"did you mean 'shakespeare.txt'\?"):
         load_corpus("shakespere.txt", DataConfig())
-    with pytest.raises(Problem, match="known: bytes, folder, jsonl, python-env"):
+    with pytest.raises(Problem, match=r"known: arxiv-math, bytes, .*python-env"):
         load_corpus("/no/such/place/at/all", DataConfig())
 
 
@@ -60,3 +60,19 @@ def test_max_documents_limits_each_split_and_says_so(tmp_path: Path) -> None:
 def test_no_source_is_not_the_current_folder() -> None:
     with pytest.raises(Problem, match="no data source given"):
         resolved("", ["folder"])
+
+
+def test_a_file_with_the_name_of_a_known_data_set_is_a_copy_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text8").write_text(" anarchism originated")
+    with pytest.raises(Problem, match=r"text8: not the whole of text8 \(bytes 21 of 100,000,000"):
+        load_corpus("text8", DataConfig())
+    assert load_corpus("text8", DataConfig(partial=True)).name == "text8-partial"
+    assert load_corpus("./text8", DataConfig()).name == "text8"  # a byte stream like any other
+
+
+def test_only_known_data_sets_are_downloaded(tmp_path: Path) -> None:
+    with pytest.raises(Problem, match=r"nothing to download; that is for known data sets: enwik8, text8"):
+        load_corpus(str(tmp_path), DataConfig(download=True))

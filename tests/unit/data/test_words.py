@@ -1,3 +1,5 @@
+import pytest
+
 from mnemon.data import Document
 from mnemon.data.words import Words
 
@@ -29,6 +31,18 @@ def test_every_line_end_is_the_token_eos_and_strangers_are_unknown() -> None:
 def test_an_unknown_written_in_the_training_text_is_counted_as_a_word() -> None:
     tokenizer = Words.of([Document("a", "<unk> <unk> b\n")])
     assert words(tokenizer) == ["<unk>", "<eos>", "b"]
+
+
+def test_a_large_text_is_taken_in_pieces_and_comes_to_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "the cat and\nthe  dog\n\n and the\tend"
+    whole = Words.of([Document("a", text)])
+    ids = whole.encode(text)
+    for size in (0, 1, 5, 13):
+        monkeypatch.setattr("mnemon.data.words.PIECE", size)
+        assert words(Words.of([Document("a", text)])) == words(whole)
+        assert whole.encode(text).tolist() == ids.tolist()
+    assert whole.encode("").tolist() == []
+    assert words(whole)[whole.eos] == "<eos>"
 
 
 def test_spans_are_the_words_and_line_ends() -> None:

@@ -98,6 +98,20 @@ def test_the_metrics_are_those_of_the_tokens() -> None:
     assert result.metrics["perplexity"] == pytest.approx(math.exp(total / n_bytes))
 
 
+def test_line_ends_are_left_out_of_one_perplexity_where_the_vocabulary_has_them() -> None:
+    assert evaluate(model(), DOCUMENTS, Bytes(), (0,)).memory[0].metrics["perplexity_without_eos"] is None
+    result = evaluate(model(), DOCUMENTS, SYMBOLS, (0,)).memory[0]
+    texts = {document.id: document.text.encode("utf-8") for document in DOCUMENTS}
+    kept = [
+        float(x)
+        for each in result.documents
+        for x, at in zip(each.nats, each.positions, strict=True)
+        if texts[each.document][at] != ord("\n")
+    ]
+    assert result.metrics["perplexity_without_eos"] == pytest.approx(math.exp(math.fsum(kept) / len(kept)))
+    assert result.metrics["perplexity_without_eos"] != result.metrics["perplexity"]
+
+
 def test_without_a_start_id_the_first_token_is_not_predicted() -> None:
     found = evaluate(model(), DOCUMENTS, SYMBOLS, (0,))
     for each in found.memory[0].documents:
@@ -112,7 +126,13 @@ def test_as_json_has_the_promised_form() -> None:
     assert list(found) == ["memory", "tokens", "bytes"]
     assert list(found["memory"]) == ["0", "8"]
     for metrics in found["memory"].values():
-        assert list(metrics) == ["nats_per_token", "perplexity", "bits_per_byte", "by_position"]
+        assert list(metrics) == [
+            "nats_per_token",
+            "perplexity",
+            "perplexity_without_eos",
+            "bits_per_byte",
+            "by_position",
+        ]
 
 
 def test_max_tokens_reads_the_beginning_of_each_document() -> None:

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +17,14 @@ DOCUMENTS = [scored([1.0, 2.0, 3.0], [1, 1, 2]), scored([6.0], [8])]
 def test_metrics_weigh_every_token_alike() -> None:
     assert METRICS["nats_per_token"](DOCUMENTS) == pytest.approx(3.0)
     assert METRICS["perplexity"](DOCUMENTS) == pytest.approx(math.exp(3.0))
+
+
+def test_a_perplexity_without_line_ends_needs_other_tokens() -> None:
+    ends = replace(DOCUMENTS[0], eos=np.array([False, False, True]))
+    assert METRICS["perplexity_without_eos"]([ends]) == pytest.approx(math.exp(1.5))
+    assert METRICS["perplexity"]([ends]) == pytest.approx(math.exp(2.0))
+    assert METRICS["perplexity_without_eos"]([replace(ends, eos=np.full(3, True))]) is None
+    assert METRICS["perplexity_without_eos"](DOCUMENTS) is None
 
 
 def test_bits_per_byte_is_a_ratio_of_sums() -> None:
