@@ -15,6 +15,7 @@ L, E, H, D, N, S, R, BLOCK, V, B = 2, 12, 3, 4, 6, 7, 2, 5, 13, 2
 class Loops:
     """One lane: a list of the hidden states that each layer has kept. `h` heads of `d` channels, `n` vectors.
 
+    `nearest`: the distance of the previous token in the span's mask, 1 in the paper and 0 in the released code.
     `faithful`: before the first token there are `S` hidden states of zero.
     """
 
@@ -25,9 +26,10 @@ class Loops:
         h: int = H,
         d: int = D,
         n: int = N,
+        nearest: int = 1,
         faithful: bool = False,
     ) -> None:
-        self.named, self.form, self.h, self.d, self.n = named, form, h, d, n
+        self.named, self.form, self.h, self.d, self.n, self.nearest = named, form, h, d, n, nearest
         before = S * [torch.zeros(E, dtype=torch.float64)] if faithful else []
         self.cache: list[list[Tensor]] = [list(before) for _ in range(L)]
 
@@ -89,10 +91,15 @@ class Loops:
         z = S * self.named[f"blocks.{layer}.attention.span.ratio"][head]
         found = []
         for r in range(max(0, t - S), t):
-            p = self.named["position.table"][:, t - r - 1]
-            m = ((R + z - (t - r)) / R).clamp(0, 1)
+            p = self.table(layer)[:, t - r - 1]
+            m = ((R + z - (t - r - 1 + self.nearest)) / R).clamp(0, 1)
             found.append((m * (q @ (wk @ seen[r] + p) / math.sqrt(self.d)).exp(), wv @ seen[r]))
         return found
+
+    def table(self, layer: int) -> Tensor:
+        """One for all layers, or one a layer."""
+        shared = self.named.get("position.table")
+        return self.named[f"blocks.{layer}.attention.position.table"] if shared is None else shared
 
     def persistent(self, layer: int, head: int, q: Tensor) -> list[tuple[Tensor, Tensor]]:
         """exp(q . (sqrt(d) Kp_i) / sqrt(d)) and sqrt(N) Vp_i, d being the width of this head."""

@@ -7,6 +7,7 @@ from mnemon.studies.bench import bench_train
 from mnemon.studies.demo import demo, steps_of
 from mnemon.studies.pages import Record, loss_lines, speed_lines
 from mnemon.studies.pairing import pairing
+from mnemon.studies.span import span_lines, span_table
 from mnemon.studies.workers import Progress
 
 PEERS = Path(".venv-peers/bin/python")  # made by make bench-peers
@@ -55,6 +56,12 @@ TABLES = {
         "What does a memory cost in training, and how does that compare with another implementation at the same shape?",
         _speed,
         speed_lines,
+    ),
+    "span": Table(
+        "What a shorter attention span saves",
+        "Do operations, memory and time of a layer with adaptive spans fall with its spans?",
+        span_table,
+        span_lines,
     ),
 }
 
