@@ -1,19 +1,21 @@
 from mnemon.studies.bench import bench_train
-from mnemon.studies.demo import STEPS, demo
+from mnemon.studies.demo import demo
+from mnemon.studies.grid import corpora_of
 from mnemon.studies.inspecting import Inspected, inspect_run
 from mnemon.studies.recall import bench_recall
-from mnemon.studies.reproduce import TABLES, reproduce, write_result_page
+from mnemon.studies.reproduce import GRIDS, TABLES, Asked, reproduce
 from mnemon.studies.span import bench_span
 
 __all__ = [
-    "STEPS",
+    "GRIDS",
     "TABLES",
+    "Asked",
     "Inspected",
     "bench_recall",
     "bench_span",
     "bench_train",
+    "corpora_of",
     "demo",
     "inspect_run",
     "reproduce",
-    "write_result_page",
 ]

@@ -1,10 +1,16 @@
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
+
+import torch
 
 from mnemon.config import Problem, nearest, read_json, write_json, write_text
+from mnemon.studies import tables_a, tables_b
 from mnemon.studies.bench import bench_train
 from mnemon.studies.demo import demo, steps_of
+from mnemon.studies.grid import Scale, run_grid, wanted
+from mnemon.studies.grid_page import grid_page
 from mnemon.studies.pages import Record, loss_lines, speed_lines
 from mnemon.studies.pairing import pairing
 from mnemon.studies.span import span_lines, span_table
@@ -37,6 +43,17 @@ def _speed(out: Path, minutes: int, seeds: Sequence[int], progress: Progress) ->
     return bench_train(peer_python=PEERS, progress=progress)
 
 
+GRIDS = {
+    "A-bpc": tables_a.A_BPC,
+    "A-N": tables_a.A_N,
+    "A-words": tables_a.A_WORDS,
+    "B-main": tables_b.B_MAIN,
+    "B-layer": tables_b.B_LAYER,
+    "B-topk": tables_b.B_TOPK,
+    "B-finetune-larger": tables_b.B_FINETUNE,
+    "B-pretrained": tables_b.B_PRETRAINED,
+    "B-scaling": tables_b.B_SCALING,
+}
 TABLES = {
     "demo": Table(
         "The demonstration",
@@ -66,27 +83,73 @@ TABLES = {
 }
 
 
-def reproduce(
-    name: str, out: Path, docs: Path, minutes: int = 15, seeds: Sequence[int] = (0,), progress: Progress | None = None
-) -> Path:
-    """Run one table and write its record and its page: `docs/records/NAME.json` and `docs/NAME.md`.
+@dataclass(frozen=True)
+class Asked:
+    """How a table is to be run. `budget`: minutes; `seeds`: how many, for the rows that carry a claim.
 
-    Runs are kept in the folder `out`: what is there already is not trained again, what was interrupted continues.
+    `data`: corpora by name, as `load_corpus` takes them. `scale`: `paper` takes the paper's sizes, `tiny` those that
+    two cores train; `auto` decides by whether there is a GPU. `steps`: of every row, instead of the table's.
     """
-    if name not in TABLES:
-        raise Problem(f"table {name!r}: no such table{nearest(name, list(TABLES))}")
+
+    budget: int = 15
+    seeds: int = 1
+    data: Mapping[str, str] = field(default_factory=lambda: {"python-env": "python-env"})
+    scale: Literal["auto", "tiny", "paper"] = "auto"
+    steps: int | None = None
+    workers: int | None = None
+
+    def chosen(self) -> Scale:
+        """The scale, decided."""
+        return ("paper" if torch.cuda.is_available() else "tiny") if self.scale == "auto" else self.scale
+
+
+def reproduce(name: str, out: Path, docs: Path, asked: Asked | None = None, progress: Progress | None = None) -> Path:
+    """Run one table and write its records and its page: `docs/records/...` and `docs/NAME.md`.
+
+    Runs are kept in the folder `out`: what is there already is not trained again, what was interrupted continues, and
+    what a record answers is not run at all.
+    """
     show = progress or (lambda phase, done, total, said: None)
-    record = TABLES[name].run(out, minutes, seeds, show)
-    listed = " ".join(map(str, seeds))
-    command = f"mnemon reproduce {name} --minutes {minutes} --seeds {listed}"
+    asked = asked or Asked()
+    if name in GRIDS:
+        return _reproduce_grid(name, out, docs, asked, show)
+    if name not in TABLES:
+        raise Problem(f"table {name!r}: no such table{nearest(name, [*TABLES, *GRIDS])}")
+    record = TABLES[name].run(out, asked.budget, range(asked.seeds), show)
+    command = f"mnemon reproduce {name} --budget {asked.budget} --seeds {asked.seeds}"
     write_json(docs / "records" / f"{name}.json", {"format": 1, "table": name, "command": command, **record})
+    return write_result_page(docs, name)
+
+
+def _reproduce_grid(name: str, out: Path, docs: Path, asked: Asked, show: Progress) -> Path:
+    scale = asked.chosen()
+    rows = GRIDS[name].rows(scale)
+    cells = wanted(rows, asked.data, asked.seeds, asked.steps)
+    run_grid(cells, out, docs / "records" / "cells", asked.budget, show, asked.workers)
+    steps = "" if asked.steps is None else f" --steps {asked.steps}"
+    # The page shows every corpus that was ever run, so the command names them all, without the places of this machine.
+    index = docs / "records" / f"{name}.json"
+    before = read_json(index) if index.exists() else {}
+    corpora = list(dict.fromkeys([*before.get("corpora", []), *asked.data]))
+    seeds = max(before.get("seeds", 1), asked.seeds)
+    data = " ".join(each if each == "python-env" else f"{each}=PATH" for each in corpora)
+    command = f"mnemon reproduce {name} --data {data} --seeds {seeds}{steps}"
+    said = {"corpora": corpora, "seeds": seeds, "scale": scale, "steps": asked.steps, "command": command}
+    write_json(index, {"format": 1, "table": name, **said})
     return write_result_page(docs, name)
 
 
 def write_result_page(docs: Path, name: str) -> Path:
     """The page of a table, made from its record."""
     path = docs / f"{name}.md"
-    write_text(path, page(read_json(docs / "records" / f"{name}.json")))
+    record = read_json(docs / "records" / f"{name}.json")
+    if name in GRIDS:
+        grid = GRIDS[name]
+        write_text(
+            path, grid_page(grid, grid.rows(record["scale"]), record["corpora"], docs / "records" / "cells", record)
+        )
+    else:
+        write_text(path, page(record))
     return path
 
 

@@ -15,15 +15,16 @@ Task = Callable[[Progress], Any]
 PATIENCE = 0.2  # seconds between looks at the tasks
 
 
-def run_all(tasks: Sequence[Task], progress: Progress) -> list[Any]:
+def run_all(tasks: Sequence[Task], progress: Progress, workers: int | None = None) -> list[Any]:
     """The results of all tasks, run side by side in processes of one thread each.
 
     Small models gain nothing from several threads an operation, and lose much when another process is busy. With one
     thread a figure does not depend on the number of cores. Each task is given a `progress` of its own to call; what it
-    says reaches the caller's. Tasks and results are pickled: top-level functions, or `partial` of them.
+    says reaches the caller's. `workers`: processes at once (default: one a core).
+    Tasks and results are pickled: top-level functions, or `partial` of them.
     """
     context = multiprocessing.get_context("spawn")
-    n_workers = min(len(tasks), os.cpu_count() or 1)
+    n_workers = min(len(tasks), workers or os.cpu_count() or 1)
     manager = SyncManager(ctx=context)
     manager.start(_begin)
     with manager:
