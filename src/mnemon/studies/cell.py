@@ -24,6 +24,7 @@ FORMAT = 1
 DOCUMENTS = 24  # test documents evaluated at most
 TOKENS = 294_912  # of all of them together, at most
 LEAST_CHARACTERS = 16_384  # of a document worth evaluating
+EVERY = 20  # steps between two words of progress
 BLOCKS = 32  # parts of a stream that stand for documents in intervals
 
 
@@ -87,6 +88,10 @@ def trained(cell: Cell, out: Path, end: float, progress: Progress) -> Run:
     folder, steps = out / cell.key, cell.config.train.steps
 
     def note(record: dict[str, float]) -> None:
+        if time.time() > end and record["step"] < steps:
+            raise OutOfTime
+        if record["step"] % EVERY and record["step"] < steps:
+            return
         said = f"loss {record['loss']:.3f}, {record['tokens_per_second']:,.0f} tokens/s"
         progress(
             f"training {cell.config.recipe} on {cell.corpus}, seed {cell.config.train.seed}",
@@ -94,8 +99,6 @@ def trained(cell: Cell, out: Path, end: float, progress: Progress) -> Run:
             steps,
             said,
         )
-        if time.time() > end and record["step"] < steps:
-            raise OutOfTime
 
     records = read_records(folder) if (folder / "config.json").exists() else []
     if records and int(records[-1]["step"]) >= steps and (folder / "model.safetensors").exists():

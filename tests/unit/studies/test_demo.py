@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from mnemon.config import Problem, read_json
-from mnemon.studies import STEPS, demo
-from mnemon.studies.demo import SIZES, steps_of
+from mnemon.studies import demo
+from mnemon.studies.demo import SIZES, STEPS, steps_of
 
 pytestmark = pytest.mark.timeout(900)  # two trainings and six evaluations, in processes of their own
 
