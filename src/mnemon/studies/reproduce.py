@@ -46,6 +46,7 @@ def _speed(out: Path, minutes: int, seeds: Sequence[int], progress: Progress) ->
 GRIDS = {
     "A-bpc": tables_a.A_BPC,
     "A-N": tables_a.A_N,
+    "A-forms": tables_a.A_FORMS,
     "A-words": tables_a.A_WORDS,
     "B-main": tables_b.B_MAIN,
     "B-layer": tables_b.B_LAYER,

@@ -80,6 +80,34 @@ A_N = Grid(
 )
 
 
+FORMS = ("all-attn", "attn-split", "single-head", "head-split", "ff-attn")
+
+
+def _forms(scale: Scale) -> list[Row]:
+    base = all_attention(scale)
+    rows = [Row("all-attn", base)]
+    for form in FORMS[1:]:
+        config = base.replace(model__pools__persistent__form=form)
+        rows.append(Row(form, config, against="all-attn"))
+    return rows
+
+
+A_FORMS = Grid(
+    "Five ways to use the same parameters",
+    "Does it matter that persistent vectors share heads and softmax with the context? (Figure 3 of arXiv 1907.01470; "
+    "its values were never printed: all-attn is best, attn-split before single-head, head-split and ff-attn behind "
+    "all-attn)",
+    "bits_per_byte",
+    _forms,
+    (
+        *(Claim(f"all-attn is better than {form}.", "all-attn", form) for form in FORMS[1:]),
+        Claim("attn-split is better than single-head.", "attn-split", "single-head"),
+    ),
+    STANDS_FOR,
+    NOTES,
+)
+
+
 def _words(scale: Scale) -> list[Row]:
     if scale == "tiny":
         cut = {"cutoffs": (1000, 4000)}

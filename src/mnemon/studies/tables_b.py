@@ -26,7 +26,7 @@ MAIN: dict[tuple[int, int, bool], tuple[float, ...]] = {
 STEPS = 2000  # of the tiny models: 2.05M tokens
 NOTES = (
     "Tiny scale: 4 layers of width 128, segments of 64 tokens instead of 512, a byte-level BPE vocabulary of 1024 "
-    "trained on each corpus, 2.05M training tokens instead of 65 billion; memory sizes are the same number of "
+    "trained on each corpus, 2.05M training tokens instead of 65.5 billion; memory sizes are the same number of "
     "segments.",
     "The memory pairs each key with the next token's value, and its layer starts with W_k = W_q (recipe "
     "`memorizing-tiny`; the table `pairing` measures what each of the two brings).",
@@ -221,21 +221,25 @@ B_PRETRAINED = Grid(
 )
 
 
+SMALLEST, SECOND, LARGEST = "smallest", "twice as wide", "four times as wide"
+
+
 def _sizes(scale: Scale) -> Iterator[tuple[str, RunConfig, RunConfig]]:
     """Name, model without and model with memory, of each size."""
     context = 1 if scale == "tiny" else 4
-    for width in (64, 128, 256) if scale == "tiny" else (512, 1024, 2048):
+    widths = (64, 128, 256) if scale == "tiny" else (512, 1024, 2048)
+    for size, width in zip((SMALLEST, SECOND, LARGEST), widths, strict=True):
         pair = [model(scale, context, memory, cache=False) for memory in (0, 16)]
         if width != pair[0].model.dim:
             heads = pair[0].model.n_heads * width // pair[0].model.dim
             change = {"dim": width, "n_heads": heads, "feedforward__dim": 4 * width}
             pair = [each.replace(**{f"model__{key}": value for key, value in change.items()}) for each in pair]
-        yield f"width {width}", pair[0], pair[1]
+        yield size, pair[0], pair[1]
 
 
 def _scaling(scale: Scale) -> list[Row]:
     rows = []
-    published = {"width 1024": (2.69, 2.43)}
+    published = {SECOND: (2.69, 2.43)}
     for name, plain, remembering in _sizes(scale):
         figures = [{"arXiv": each} for each in published.get(name, ())] or [{}, {}]
         rows.append(Row(f"{name}, no memory", plain, published=figures[0]))
@@ -253,13 +257,18 @@ B_SCALING = Grid(
     _scaling,
     (
         Claim(
-            "A model with memory is better than one of twice its width without.",
-            "width 64, memory 16 segments",
-            "width 128, no memory",
+            "The smallest model with memory is better than one of twice its width without.",
+            f"{SMALLEST}, memory 16 segments",
+            f"{SECOND}, no memory",
+        ),
+        Claim(
+            "The largest model gains.",
+            f"{LARGEST}, memory 16 segments",
+            f"{LARGEST}, no memory",
         ),
     ),
     STANDS_FOR,
-    NOTES,
+    (*NOTES, "Smallest to largest: width 64, 128, 256, four layers each; the paper's 200M has width 1024."),
 )
 
 
