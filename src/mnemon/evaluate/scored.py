@@ -2,7 +2,7 @@ import math
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int64
+from jaxtyping import Bool, Float, Int64
 
 from mnemon.data import Tokenizer
 
@@ -18,7 +18,7 @@ class Scored:
 
     document: str
     positions: Int64[np.ndarray, " n"] = field(repr=False)
-    nats: Float32[np.ndarray, " n"] = field(repr=False)
+    nats: Float[np.ndarray, " n"] = field(repr=False)
     bytes: Int64[np.ndarray, " n"] = field(repr=False)
     eos: Bool[np.ndarray, " n"] | None = field(default=None, repr=False)
 

@@ -2,6 +2,7 @@ import json
 import random
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -39,7 +40,9 @@ def config(kind: str = "transformer-xl", **changes: Any) -> RunConfig:
     """A run of a few steps on bytes."""
     train = TrainConfig(steps=STEPS, lanes=2, checkpoint_every=3, warmup=0)
     data = tiny.DataConfig(tokenizer="bytes")
-    return RunConfig(recipe=kind, model=tiny.model(kind), data=data, train=train).replace(**changes)
+    return RunConfig(recipe=kind, model=tiny.model(kind, segment=512, window=128), data=data, train=train).replace(
+        **changes
+    )
 
 
 PLAIN = Row("no memory", config(), published={"PG-19": 4.0}, claimed=True)
@@ -97,7 +100,7 @@ def test_a_cell_stops_when_the_time_is_over_and_goes_on_to_the_same_figures(text
         return next(ticks, 1e12)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mnemon.studies.cell.time.time", late)
+        patch.setattr("mnemon.studies.cell.time", SimpleNamespace(time=late))
         assert not run_cell(cell, (48,), broken, broken / "records", 1.0, quiet)
     assert recorded(broken / "records", cell) is None
     assert 0 < len((broken / cell.key / "metrics.jsonl").read_text().splitlines()) < STEPS
