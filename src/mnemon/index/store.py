@@ -11,28 +11,29 @@ ALIGN = 1024  # searches see a multiple of this many slots, so that shapes seldo
 
 @dataclass
 class RingStore:
-    """Keys and values of each row and head in a ring: the oldest entry is overwritten, whatever the capacity.
+    """Keys and values of each row and head in a ring of `size` slots: the oldest entry is overwritten.
 
-    `written[b]` counts entries ever written to a row since its reset; slot = count mod m. This is the only object of
-    the library that is updated in place. A reset sets the count alone; unwritten slots are never returned.
-    `positions` holds each entry's stream position, `version` rises with every write.
+    Slots are allocated as they are needed; m of them are there. `written[b]` counts entries ever written to a row since
+    its reset; slot = count mod m, and m = `size` before anything is overwritten. This is the only object of the library
+    that is updated in place. A reset sets the count alone; unwritten slots are never returned. `positions` holds each
+    entry's stream position, `version` rises with every write.
     """
 
     keys: Float[Tensor, "b h m d"]
     values: Float[Tensor, "b h m d"]
     positions: Int[Tensor, "b m"]
     written: Int[Tensor, " b"]
+    size: int
 
     @classmethod
     def empty(cls, rows: int, heads: int, size: int, dim: int, like: Tensor) -> "RingStore":
-        shape = (rows, heads, size, dim)
-        keys, values = (torch.empty(shape, dtype=like.dtype, device=like.device) for _ in range(2))
-        positions = torch.full((rows, size), -1, dtype=torch.long, device=like.device)
-        return cls(keys, values, positions, torch.zeros(rows, dtype=torch.long))
+        keys, values = (torch.empty(rows, heads, 0, dim, dtype=like.dtype, device=like.device) for _ in range(2))
+        positions = torch.empty(rows, 0, dtype=torch.long, device=like.device)
+        return cls(keys, values, positions, torch.zeros(rows, dtype=torch.long), size)
 
     @property
-    def size(self) -> int:
-        """Capacity, entries a row."""
+    def slots(self) -> int:
+        """Slots that are allocated."""
         return self.keys.shape[2]
 
     @property
@@ -43,7 +44,7 @@ class RingStore:
     def used(self) -> int:
         """Slots to search: the fullest row's, rounded up to a multiple of 1024, at most the capacity."""
         fullest = min(int(self.written.max()), self.size) if len(self.written) else 0
-        return min(-(-fullest // ALIGN) * ALIGN, self.size)
+        return min(-(-fullest // ALIGN) * ALIGN, self.slots)
 
     def valid(self, slots: int) -> Bool[Tensor, "b m"]:
         """Which of the first `slots` slots hold an entry."""
@@ -66,7 +67,7 @@ class RingStore:
             order = torch.randperm(count, generator=draw).to(values.device)
             values[row, :, :count] = self.values[row, :, order]
             positions[row, :count] = self.positions[row, order]
-        return RingStore(self.keys, values, positions, self.written)
+        return RingStore(self.keys, values, positions, self.written, self.size)
 
     def write(
         self,
@@ -76,9 +77,10 @@ class RingStore:
         lengths: Int[Tensor, " b"],
     ) -> None:
         """Append the first `lengths[b]` entries of each row; of more than a capacity's worth the last ones stay."""
-        b, h, m, d = self.keys.shape
-        device = self.keys.device
         lengths = lengths.cpu()
+        self._grow(int((self.written + lengths).max()))
+        b, h, _, d = self.keys.shape
+        device, m = self.keys.device, self.slots
         order = torch.arange(keys.shape[2])
         kept = (order < lengths[:, None]) & (order >= lengths[:, None] - m)  # b n
         row, entry = (index.to(device) for index in kept.nonzero(as_tuple=True))
@@ -89,3 +91,19 @@ class RingStore:
             ring.view(b * h * m, d).index_copy_(0, flat.flatten(), rows.flatten(0, 1))
         self.positions[row, slot] = positions.to(device)[row, entry]
         self.written = self.written + lengths
+
+    def _grow(self, entries: int) -> None:
+        """Have room for so many entries a row, or all there may be; at least doubling, so that copies are few.
+
+        Before the last growth nothing was overwritten, so that the entries stay in the slots they are in.
+        """
+        if self.slots >= min(entries, self.size):
+            return
+        held = self.slots
+        m = min(self.size, max(-(-entries // ALIGN) * ALIGN, 2 * held))
+        for name in ("keys", "values"):
+            old = getattr(self, name)
+            fresh = old.new_empty(*old.shape[:2], m, old.shape[3])
+            fresh[:, :, :held] = old
+            setattr(self, name, fresh)
+        self.positions = torch.nn.functional.pad(self.positions, (0, m - held), value=-1)

@@ -19,9 +19,10 @@ STORE = ("keys", "values", "positions", "written")
 class KNNState(State):
     """One ring store for each row and head, and the begun segment that is not in it yet.
 
-    `rows` maps a row to its row of the store (beams share one). The store is allocated at the first write, in the
-    dtype of the keys. `tail_k`, `tail_v` [b h n d] are right-aligned, `count` of them real; `next` is the stream
-    position behind the tail, `start` that of the document's first token; `last` [b h 1 d] is the newest token's key.
+    `rows` maps a row to its row of the store (beams share one). The store is made at the first write, in the dtype of
+    the keys, and grows to its size as it fills. `tail_k`, `tail_v` [b h n d] are right-aligned, `count` of them real;
+    `next` is the stream position behind the tail, `start` that of the document's first token; `last` [b h 1 d] is the
+    newest token's key.
     """
 
     size: int
@@ -42,8 +43,11 @@ class KNNState(State):
         state = super().loaded(prefix, tensors)
         if f"{prefix}.store.keys" not in tensors:
             return replace(state, store=None)
-        store = RingStore(**{name: tensors[f"{prefix}.store.{name}"].clone() for name in STORE})
-        return replace(state, store=store, size=store.size)
+        found = {name: tensors[f"{prefix}.store.{name}"].clone() for name in STORE}
+        slots = found["keys"].shape[2]
+        # Where more was written than there are slots, these are all there ever were; else there may be room for more.
+        size = slots if int(found["written"].max()) > slots else max(slots, state.size)
+        return replace(state, store=RingStore(**found, size=size), size=size)
 
 
 class KNNPool(Pool):
@@ -194,7 +198,7 @@ def _own(state: KNNState) -> KNNState:
     if state.store is None or torch.equal(state.rows, torch.arange(len(state.store.written))):
         return replace(state, rows=rows)
     old, there = state.store, state.rows.to(state.store.keys.device)
-    store = RingStore(old.keys[there], old.values[there], old.positions[there], old.written[state.rows])
+    store = RingStore(old.keys[there], old.values[there], old.positions[there], old.written[state.rows], old.size)
     return replace(state, store=store, rows=rows)
 
 

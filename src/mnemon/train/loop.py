@@ -13,6 +13,7 @@ from mnemon.train.metrics import Metrics
 from mnemon.train.randomness import random_state, seeded, set_random_state
 from mnemon.train.run import (
     ADDED,
+    DROPPED,
     pick_device,
     read_config,
     remove_torn,
@@ -36,11 +37,14 @@ def train(
     """Train a model into the run folder `out`, which must be new or empty.
 
     `start_from`: a run whose weights, by name, and tokenizer the new one begins with; a gate, span or persistent
-    vectors that it lacks keep their start values. Ctrl-C saves a checkpoint after the current step.
+    vectors that it lacks keep their start values, and gates of layers that have no memory any more are left behind.
+    Memory size, `top_k` and layers may thus be others. Ctrl-C saves a checkpoint after the current step.
     """
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise Problem(f"{out}: already there; choose another folder, or continue that run with --resume")
+    if start_from is not None:
+        read_config(Path(start_from))  # a folder that is no run says so before anything is read
     device = pick_device(config.train.device)
     corpus = load_corpus(config.data.source, config.data) if corpus is None else corpus
     tokenizer = _tokenizer(config, corpus, tokenizer, start_from)
@@ -48,7 +52,7 @@ def train(
     with seeded(config.train.seed, device, config.train.threads):
         model = config.model.build(config.train.seed)
         if start_from is not None:
-            take_weights(model, Path(start_from) / "model.safetensors", ADDED)
+            take_weights(model, Path(start_from) / "model.safetensors", ADDED, DROPPED)
         session = _Session(out, config, Trainer(model.to(device), config.train), corpus, tokenizer)
         out.mkdir(parents=True, exist_ok=True)
         tokenizer.save(out / "tokenizer.json")

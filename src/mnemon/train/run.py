@@ -16,6 +16,8 @@ FORMAT, VERSION = "mnemon-run", 1
 FILES = ("config.json", "tokenizer.json", "model.safetensors", "metrics.jsonl")
 # Parts of a layer that another run may lack: they keep their start values when its weights are taken over.
 ADDED = ("gate", "span", "pools")
+# Parts that another run may have in layers where this one has none: the gates of a memory that is not there.
+DROPPED = ("gate",)
 
 
 @dataclass(frozen=True)
@@ -68,18 +70,19 @@ def write_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
         write_tensors(temporary, weights)
 
 
-def take_weights(model: nn.Module, path: Path, added: tuple[str, ...] = ()) -> None:
+def take_weights(model: nn.Module, path: Path, added: tuple[str, ...] = (), dropped: tuple[str, ...] = ()) -> None:
     """Give the model the weights in a file, matched by name.
 
-    Parts named in `added` that the file lacks keep their values; a `Problem` if anything else is missing, left over or
-    of another shape.
+    Parts named in `added` that the file lacks keep their values, those named in `dropped` that the model lacks are left
+    behind; a `Problem` if anything else is missing, left over or of another shape.
     """
     found, own = read_tensors(path), model.state_dict()
     lacking = [name for name in own if name not in found and not set(name.split(".")) & set(added)]
-    unknown = [name for name in found if name not in own]
+    unknown = [name for name in found if name not in own and not set(name.split(".")) & set(dropped)]
     if lacking or unknown:
         said = f"lacks {lacking[0]!r}" if lacking else f"holds {unknown[0]!r}, which this model has not"
         raise Problem(f"{path}: weights of another kind of model: it {said}")
+    found = {name: tensor for name, tensor in found.items() if name in own}
     for name, tensor in found.items():
         if tensor.shape != own[name].shape:
             raise Problem(f"{path}: {name!r} is {list(tensor.shape)} there and {list(own[name].shape)} in this model")

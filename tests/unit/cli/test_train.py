@@ -75,9 +75,26 @@ def test_a_run_may_start_from_another(run: Path, texts: Path, small: list[str], 
     assert losses(tmp_path / "more")[0] != losses(run)[0]
 
 
+def test_a_memory_grows_from_run_to_run(texts: Path, small: list[str], tmp_path: Path) -> None:
+    plain = [word for word in small if "knn" not in word]
+    words = ["--data", str(texts), "--train.steps", "2"]
+    knn = "--model.pools.knn"
+    steps = {
+        "none": ["transformer-xl-tiny", *plain],
+        "small": ["memorizing-tiny", *small],
+        "large": ["memorizing-tiny", *small, f"{knn}.size", "262144", f"{knn}.top-k", "9", f"{knn}.layers", "0", "1"],
+    }
+    before: list[str] = []
+    for name, asked in steps.items():
+        out = str(tmp_path / name)
+        assert main(["train", *asked, *words, "--out", out, *before]) == 0
+        before = ["--start-from", out]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        ("memorizing-tiny --out {new} --start-from {new}", "mnemon: {new}: no such run folder"),
         ("", "mnemon: RECIPE is missing: mnemon train RECIPE [OPTIONS]"),
         ("memorizing-tny --out {new}", "mnemon: recipe 'memorizing-tny': no such recipe (did you mean"),
         ("memorizing-tiny", "mnemon: Missing from mnemon train memorizing-tiny: --out PATH"),

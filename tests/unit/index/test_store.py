@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from mnemon.index import RingStore, exact_search
+from mnemon.index import RingStore, exact_search, store
 
 ROWS, HEADS, DIM = 3, 2, 4
 
@@ -208,3 +208,35 @@ def test_shuffled_values_keep_their_position_and_lose_their_key() -> None:
             assert torch.equal(mixed.values[row, head, :count], wanted)
     assert torch.equal(mixed.positions, stream.store.shuffled(seed=3).positions)
     assert not torch.equal(mixed.positions, stream.store.shuffled(seed=4).positions)
+
+
+def test_slots_are_allocated_as_they_are_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "ALIGN", 4)
+    stream, slots = Stream(21), []
+    for lengths in ([3, 0, 1], [0, 1, 1], [6, 2, 0], [1, 1, 1], [9, 0, 0], [4, 9, 0], [5, 5, 5]):
+        stream.write(lengths)
+        stream.check()
+        slots.append(stream.store.slots)
+    assert slots == [4, 4, 12, 12, 21, 21, 21]
+    assert stream.store.size == 21
+
+
+def test_a_large_memory_takes_no_room_before_it_is_written() -> None:
+    large = RingStore.empty(8, 8, 262_144, 128, like=torch.empty(0))
+    assert large.slots == large.used() == 0
+    large.write(torch.zeros(8, 8, 5, 128), torch.zeros(8, 8, 5, 128), torch.zeros(8, 5).long(), torch.full((8,), 5))
+    assert large.slots == 1024
+    assert large.size == 262_144
+
+
+def test_what_was_found_before_a_store_grew_stays_what_it_was() -> None:
+    grown = RingStore.empty(1, 1, 5000, 2, like=torch.empty(0))
+    write = torch.arange(1000.0).view(1, 1, 500, 2)
+    grown.write(write, write, torch.arange(500)[None], torch.tensor([500]))
+    keys, version = grown.keys, grown.version
+    for _ in range(3):
+        grown.write(write, write, torch.arange(500)[None], torch.tensor([500]))
+    assert grown.keys is not keys
+    assert torch.equal(keys[:, :, :500], grown.keys[:, :, :500])
+    assert grown.slots == 2048
+    assert version > 0

@@ -308,3 +308,16 @@ def test_faithful_a_size_that_is_no_multiple_of_the_segment_is_a_problem(memory:
     config = KNNConfig(layers=(0,), size=9 if memory is None else 10, top_k=2)
     with pytest.raises(Problem, match=r"faithful needs a multiple of the segment, which is 5"):
         config.build(WIDTH, HEADS, DIM, SEGMENT, WINDOW, WINDOW, True).init_state(1, memory)
+
+
+@pytest.mark.parametrize("lengths", [(5,), (5, 5), (5, 5, 5)])
+def test_a_loaded_store_goes_on_to_its_size(lengths: tuple[int, ...]) -> None:
+    pool = made()
+    state = fed(pool, pool.init_state(1), *lengths)
+    tensors = {name: tensor.clone() for name, tensor in state.tensors("knn").items()}
+    loaded = pool.init_state(1).loaded("knn", tensors)
+    assert loaded.size == SIZE
+    for each in (state, loaded):
+        told = sum(lengths)
+        each = fed(pool, each, 5, 5, first=told)
+        assert found(pool, each, [told + 10]) == [list(range(told + 1, told + 10))]
