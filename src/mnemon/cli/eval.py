@@ -105,7 +105,7 @@ def _text(found: Evaluation) -> str:
     """One table over memory sizes, one over positions in the document."""
     results = found.as_json()["memory"]
     columns = {"nats/token": "nats_per_token", "perplexity": "perplexity", "bits/byte": "bits_per_byte"}
-    if all(each["perplexity_without_eos"] is not None for each in results.values()):
+    if all(each["perplexity_without_eos"] not in (None, each["perplexity"]) for each in results.values()):
         columns["perplexity without <eos>"] = "perplexity_without_eos"
     rows = [(size, *(f"{each[name]:.4f}" for name in columns.values())) for size, each in results.items()]
     bins = zip(*(each["by_position"] for each in results.values()), strict=True)

@@ -29,6 +29,8 @@ class Config(BaseModel):
             first = error.errors()[0]
             path, known = _follow(cls, [str(part) for part in first["loc"]])
             said = f"{first['msg']}, got {json.dumps(first.get('input'), default=str)}"
+            if first["type"] == "value_error":  # said by a config itself, with the values that matter
+                said = first["msg"].removeprefix("Value error, ")
             if first["type"] == "extra_forbidden":
                 said = f"unknown key{nearest(path[-1], known)}"
             raise Problem(": ".join(filter(None, [where, ".".join(path), said]))) from None

@@ -42,11 +42,15 @@ class TrainConfig(Config):
     keep: int = Field(2, ge=1, description="checkpoints kept")
 
     @model_validator(mode="after")
-    def _lanes_fit(self) -> Self:
+    def _fits(self) -> Self:
         if self.lanes % self.accumulate:
             raise ValueError(f"lanes {self.lanes} cannot be dealt to accumulate {self.accumulate} equal micro-batches")
         if not self.lanes and self.step_tokens is None:
             raise ValueError("lanes 0 follow from the tokens of a step: give step_tokens, or a number of lanes")
+        if self.fine_tune > self.steps:
+            raise ValueError(
+                f"fine_tune {self.fine_tune:,} are the last of {self.steps:,} steps: give fewer of them, or 0"
+            )
         return self
 
 

@@ -79,6 +79,24 @@ def test_people_get_tables(run: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert "evaluating" in said.err
 
 
+def test_words_get_a_perplexity_without_line_ends(
+    small: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for split in ("train", "valid", "test"):
+        (tmp_path / f"{split}.txt").write_text(" = A =  \n \n one of them is that one \n" * 20)
+    source, out = f"wikitext-103:{tmp_path}", str(tmp_path / "run")
+    words = ["train", "memorizing-tiny", "--data", source, "--out", out, "--train.steps=2", *small]
+    assert main(words) == 2
+    assert "not the whole of wikitext-103 (train tokens" in capsys.readouterr().err
+    assert main([*words, "--partial", "--data.tokenizer=words"]) == 0
+    assert json.loads((tmp_path / "run" / "corpus.json").read_text())["name"] == "wikitext-103-partial"
+    capsys.readouterr()
+    found = evaluated(tmp_path / "run", "--memory 0 --split valid", capsys)["memory"]["0"]
+    assert found["perplexity_without_eos"] != found["perplexity"]
+    assert main(["eval", out, "--memory", "0", "--data", source, "--partial"]) == 0
+    assert "perplexity without <eos>" in capsys.readouterr().out.splitlines()[0]
+
+
 def test_what_was_skipped_is_counted_or_an_error(
     run: Path, texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

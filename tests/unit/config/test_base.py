@@ -1,7 +1,7 @@
-from typing import Literal
+from typing import Literal, Self
 
 import pytest
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from mnemon.config import Config, Problem, nearest
 
@@ -19,6 +19,16 @@ class Round(Config):
 class Square(Config):
     kind: Literal["square"] = "square"
     side: int = 1
+
+
+class Even(Config):
+    n: int = 2
+
+    @model_validator(mode="after")
+    def _even(self) -> Self:
+        if self.n % 2:
+            raise ValueError(f"n {self.n} is odd: give an even one")
+        return self
 
 
 class Outer(Config):
@@ -55,6 +65,11 @@ def test_first_bad_value_is_named_with_its_path(values: dict, message: str) -> N
         Outer.parse(values, "here")
     assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
+
+
+def test_what_a_config_itself_refuses_is_said_without_all_its_values() -> None:
+    with pytest.raises(Problem, match=r"^here: n 3 is odd: give an even one$"):
+        Even.parse({"n": 3}, "here")
 
 
 def test_parse_reads_back_what_was_dumped() -> None:

@@ -19,6 +19,11 @@ def test_a_value_out_of_range_is_a_problem_naming_it(key: str, value: object) ->
         TrainConfig.parse({key: value}, "train")
 
 
+def test_no_more_steps_are_for_fine_tuning_than_there_are() -> None:
+    with pytest.raises(Problem, match="fine_tune 30,000 are the last of 20 steps: give fewer of them, or 0"):
+        TrainConfig.parse({"steps": 20, "fine_tune": 30_000}, "train")
+
+
 def test_an_unknown_key_names_the_nearest() -> None:
     with pytest.raises(Problem, match="did you mean 'warmup'"):
         TrainConfig.parse({"warm_up": 3}, "train")
