@@ -14,7 +14,7 @@ class Reproduce:
     """Run one table of results and write its record and its page. `mnemon reproduce --list` names the tables."""
 
     budget: int = 15
-    """minutes after which no further row is begun; a later call goes on (demo, pairing: picks the number of steps)"""
+    """minutes after which no further row is begun; a later call goes on (demo: picks the number of steps)"""
     seeds: int = 1
     """how many, for the rows that carry a claim"""
     data: tuple[str, ...] = ("python-env",)

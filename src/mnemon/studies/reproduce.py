@@ -6,13 +6,12 @@ from typing import Literal
 import torch
 
 from mnemon.config import Problem, nearest, read_json, write_json, write_text
-from mnemon.studies import tables_a, tables_b
+from mnemon.studies import tables_a, tables_b, tables_tuning
 from mnemon.studies.bench import bench_train
 from mnemon.studies.demo import demo, steps_of
 from mnemon.studies.grid import Scale, run_grid, wanted
 from mnemon.studies.grid_page import grid_page
 from mnemon.studies.pages import Record, loss_lines, speed_lines
-from mnemon.studies.pairing import pairing
 from mnemon.studies.span import span_lines, span_table
 from mnemon.studies.workers import Progress
 
@@ -51,22 +50,17 @@ GRIDS = {
     "B-main": tables_b.B_MAIN,
     "B-layer": tables_b.B_LAYER,
     "B-topk": tables_b.B_TOPK,
-    "B-finetune-larger": tables_b.B_FINETUNE,
-    "B-pretrained": tables_b.B_PRETRAINED,
+    "B-finetune-larger": tables_tuning.B_FINETUNE,
+    "B-pretrained": tables_tuning.B_PRETRAINED,
     "B-scaling": tables_b.B_SCALING,
+    "B-gain": tables_b.B_GAIN,
+    "pairing": tables_tuning.PAIRING,
 }
 TABLES = {
     "demo": Table(
         "The demonstration",
         "What does a kNN memory bring a small model on unseen Python packages?",
         _demo,
-        loss_lines,
-    ),
-    "pairing": Table(
-        "What the memory stores, and how its search starts",
-        "What do the two deviations of memorizing-tiny bring: the next token's value, and equal projections at the "
-        "start?",
-        pairing,
         loss_lines,
     ),
     "train-speed": Table(

@@ -148,79 +148,6 @@ B_TOPK = Grid(
 )
 
 
-def _tuned(config: RunConfig, share: float) -> RunConfig:
-    """`config` for a share of its steps at half the rate, falling to nothing: a fine-tuning."""
-    train = config.train
-    steps = max(1, round(train.steps * share))
-    if train.schedule == "inverse-sqrt":
-        return config.replace(train__steps=steps)
-    shorter = {"train__steps": steps, "train__warmup": min(10, steps), "train__decay": 1.0}
-    return config.replace(**shorter, train__lr=train.lr / 2, train__muon_lr=train.muon_lr / 2)
-
-
-def _larger(scale: Scale) -> list[Row]:
-    length = SEGMENT[scale]
-    small = main_row(scale, 1, 16, True)
-    first = Row("memory 16 segments", small.config, 16 * length, published={"arXiv": 2.37})
-    rows = [first, Row("memory 128 segments", model(scale, 1, 128), 128 * length, published={"arXiv": 2.31})]
-    for memory, figure in ((128, 2.32), (256, 2.30), (512, 2.26)):
-        config = _tuned(model(scale, 1, memory), 0.04)
-        name = f"memory 16 segments, 4 % more steps with {memory}"
-        rows.append(Row(name, config, memory * length, first, first.name, {"arXiv": figure}))
-    for memory in (128, 512):
-        name = f"memory 16 segments, read with {memory} untuned"
-        rows.append(Row(name, small.config, memory * length, against=first.name))
-    return rows
-
-
-B_FINETUNE = Grid(
-    "Fine-tuning to a larger memory",
-    "Can a model trained with a small memory go over to a large one within 4 % of the steps? (Table 5 of arXiv "
-    "2203.08913: 20,000 of 500,000 steps, up to 262,144 entries)",
-    "perplexity",
-    _larger,
-    (
-        Claim(
-            "Fine-tuned to 128 segments it is better than with the 16 it was trained with.",
-            "memory 16 segments, 4 % more steps with 128",
-            "memory 16 segments",
-        ),
-    ),
-    STANDS_FOR,
-    (*NOTES, "The 131K figure (2.30) is from recollection, not from a source."),
-)
-
-
-def _pretrained(scale: Scale) -> list[Row]:
-    length = SEGMENT[scale]
-    none = Row("no memory", model(scale), claimed=True)
-    scratch = Row("memory 128 segments from the start", model(scale, 1, 128), 128 * length, against=none.name)
-    rows = [none, scratch]
-    for share in (0.04, 0.2):
-        name = f"no memory, then {share:.0%} of the steps with 128 segments"
-        rows.append(Row(name, _tuned(model(scale, 1, 128), share), 128 * length, none, none.name))
-    control = _tuned(model(scale), 0.2)
-    return [*rows, Row("no memory, then 20% of the steps without", control, 0, none, none.name)]
-
-
-B_PRETRAINED = Grid(
-    "Adding memory to a trained model",
-    "How much of what a memory brings does a short fine-tuning of a model trained without it reach? (Figure 8 of arXiv "
-    "2203.08913: 85 % of the gap after 4 % of the steps, all of it after 20 %)",
-    "perplexity",
-    _pretrained,
-    (
-        Claim(
-            "A model trained without memory gains by fine-tuning with one, beyond what the further steps bring.",
-            "no memory, then 20% of the steps with 128 segments",
-            "no memory, then 20% of the steps without",
-        ),
-    ),
-    STANDS_FOR,
-    NOTES,
-)
-
-
 SMALLEST, SECOND, LARGEST = "smallest", "twice as wide", "four times as wide"
 
 
@@ -272,16 +199,25 @@ B_SCALING = Grid(
 )
 
 
-def _pairing(scale: Scale) -> list[Row]:
-    base = model(scale, 1, 128)
-    rows = []
-    for name, value, equal in (
-        ("next value, equal start", "next", True),
-        ("next value, unequal start", "next", False),
-        ("own value, equal start", "own", True),
-        ("own value, unequal start (as published)", "own", False),
-    ):
-        config = base.replace(model__pools__knn__value=value, model__attention__equal_start=equal)
-        rows.append(Row(name, config, 128 * SEGMENT[scale]))
-        rows.append(Row(f"{name}, read without memory", config, 0, against=name))
+def _gain(scale: Scale) -> list[Row]:
+    length = SEGMENT[scale]
+    config = model(scale, 1, 128)
+    rows = [Row("read without memory", config)]
+    for memory in (1, 3, 16, 64, 128, 256):
+        name = f"read with {memory} segment{'s' if memory > 1 else ''}"
+        rows.append(Row(name, config, memory * length, against="read without memory"))
     return rows
+
+
+B_GAIN = Grid(
+    "Gain by memory size",
+    "One model, trained with 128 segments of memory and read with less or more: where do returns diminish?",
+    "perplexity",
+    _gain,
+    (
+        Claim("128 segments are better than 16.", "read with 128 segments", "read with 16 segments"),
+        Claim("256 segments are better than 128.", "read with 256 segments", "read with 128 segments"),
+    ),
+    STANDS_FOR,
+    (*NOTES, "A model that has learned to lean on its memory loses more without it than one that never had any."),
+)
