@@ -107,6 +107,11 @@ class Attention(nn.Module):
         self.gate = nn.Parameter(torch.full((self.heads,), config.gate)) if gated else None
         self.merges = {name: pool.merge for name, pool in pools.items() if name not in RECENT}
 
+    def equalise(self) -> None:
+        """W_k = W_q: from now on similar queries find each other's keys."""
+        with torch.no_grad():
+            self.k.weight.copy_(self.q.weight)
+
     def init_state(self, rows: int, memory: int | None = None) -> MemoryState:
         """A state for this layer alone, for a loop of your own."""
         return MemoryState([self.named_pools()], rows, self.segment, memory)

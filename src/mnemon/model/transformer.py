@@ -126,8 +126,7 @@ class Transformer(nn.Module):
             if isinstance(module, nn.Linear):
                 _start(module, config.start, config.zero_out and name.endswith((".out", ".down")))
         if config.attention.equal_start and "knn" in pools:
-            with torch.no_grad():
-                attention.k.weight.copy_(attention.q.weight)
+            attention.equalise()
         return block
 
     def init_state(self, rows: int, memory: int | None = None) -> MemoryState:

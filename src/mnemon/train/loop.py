@@ -6,6 +6,7 @@ from safetensors import SafetensorError
 
 from mnemon.config import Problem, write_json
 from mnemon.data import Corpus, Lanes, Tokenizer, load_corpus, load_tokenizer, make_tokenizer
+from mnemon.model import ModelConfig, Transformer
 from mnemon.train.checkpoint import newest, prune, save, saved_steps
 from mnemon.train.config import RunConfig, dealt
 from mnemon.train.interrupt import Interrupt
@@ -53,6 +54,7 @@ def train(
         model = config.model.build(config.train.seed)
         if start_from is not None:
             take_weights(model, Path(start_from) / "model.safetensors", ADDED, DROPPED)
+            _begin_memories(model, config.model, read_config(Path(start_from)).model)
         session = _Session(out, config, Trainer(model.to(device), config.train), corpus, tokenizer)
         out.mkdir(parents=True, exist_ok=True)
         tokenizer.save(out / "tokenizer.json")
@@ -104,6 +106,13 @@ def _tokenizer(
     if tokenizer is not None and tokenizer.values() != taken.values():
         raise Problem(f"{start_from}: its weights belong to another tokenizer; leave the tokenizer out")
     return taken
+
+
+def _begin_memories(model: Transformer, config: ModelConfig, before: ModelConfig) -> None:
+    """Layers that the run begun from had no memory in start with equal projections, where the config asks for that."""
+    had, have = (set() if each.pools.knn is None else set(each.pools.knn.layers) for each in (before, config))
+    for layer in sorted(have - had) if config.attention.equal_start else ():
+        model.layers[layer].attention.equalise()
 
 
 def _described(corpus: Corpus) -> dict[str, Any]:

@@ -93,3 +93,21 @@ def test_a_folder_that_is_no_run_is_a_problem(remembering: Path, tmp_path: Path)
         with pytest.raises(Problem, match=said):
             train(tiny.run_config(**TOUCHED), tmp_path / "out", tiny.corpus(), start_from=folder)
     assert not (tmp_path / "out").exists()
+
+
+def test_where_asked_a_layer_that_gets_a_memory_starts_with_equal_projections(
+    remembering: Path, tmp_path: Path
+) -> None:
+    pools = tiny.POOLS["memorizing"].replace(knn=KNNConfig(layers=(0, 1), size=32, top_k=5))
+    config = tiny.run_config("memorizing", {"pools": pools}, **TOUCHED).replace(model__attention__equal_start=True)
+    out = train(config, tmp_path / "out", tiny.corpus(), start_from=remembering)
+    before, after = weights(remembering), weights(out)
+
+    def apart(name: str) -> float:
+        return float((after[f"blocks.{name}.weight"] - before[f"blocks.{name}.weight"]).abs().max())
+
+    assert apart("0.attention.q") < 1e-6
+    queries, keys = (after[f"blocks.0.attention.{name}.weight"] for name in "qk")
+    assert float((queries - keys).abs().max()) < 1e-6, "the first layer's memory is new"
+    assert apart("0.attention.k") > 0.01
+    assert apart("1.attention.k") < 1e-6, "the second layer had one already"
