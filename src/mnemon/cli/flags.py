@@ -46,6 +46,41 @@ def first_word(words: list[str], command: type[Any], prog: str) -> tuple[str, li
     raise Problem(f"{prog.rpartition(' ')[2]} is missing: {prog} [OPTIONS]")
 
 
+def of_kinds(config: Tree, words: list[str], prefix: str = "--") -> Tree:
+    """`config` with each section that comes in several kinds of the kind that `words` name, as it comes by default.
+
+    A kind decides which other flags there are, so it is looked for before they are known.
+    """
+    for name, value in config:
+        if not isinstance(value, Config):
+            continue
+        flag = prefix + name.replace("_", "-")
+        kinds = _kinds(type(config).model_fields[name].annotation)
+        wanted = _said(words, f"{flag}.kind") if len(kinds) > 1 else None
+        if wanted is None:
+            config = config.replace(**{name: of_kinds(value, words, f"{flag}.")})
+        elif wanted not in kinds:
+            raise Problem(f"{flag}.kind {wanted!r}: no such kind{nearest(wanted, list(kinds))}")
+        elif type(value) is not kinds[wanted]:
+            config = config.replace(**{name: kinds[wanted]()})
+    return config
+
+
+def _kinds(annotation: Any) -> dict[str, type[Config]]:
+    """The members of a union of sections by the kind that each is."""
+    members = [kind for kind in get_args(annotation) if isinstance(kind, type) and issubclass(kind, Config)]
+    return {kind.model_fields["kind"].default: kind for kind in members if "kind" in kind.model_fields}
+
+
+def _said(words: list[str], flag: str) -> str | None:
+    """The value that `flag` has among the words."""
+    for word, following in itertools.zip_longest(words, words[1:]):
+        name, given, value = word.partition("=")
+        if name.replace("_", "-") == flag:
+            return value if given else following
+    return None
+
+
 def with_sections(command: type[Command], config: Config) -> type[Command]:
     """`command` with a flag `--section.field VALUE` for each value in the sections of `config`."""
     # A section may share its name with a flag (`--data SOURCE`, `--data.tokenizer`), so fields are named apart.

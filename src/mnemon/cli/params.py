@@ -1,7 +1,7 @@
 from dataclasses import dataclass
 
 from mnemon.cli import say
-from mnemon.cli.flags import changed, first_word, parse, with_sections
+from mnemon.cli.flags import changed, first_word, of_kinds, parse, with_sections
 from mnemon.config import Problem
 from mnemon.recipes import count_parameters, recipe
 
@@ -18,7 +18,7 @@ class Params:
 
 def run(words: list[str]) -> None:
     name, rest = first_word(words, Params, f"{PROG} RECIPE")
-    config = recipe(name)
+    config = of_kinds(recipe(name), rest)
     command = parse(with_sections(Params, config), rest, f"{PROG} {name}")
     config = changed(config, command, name)
     # A recipe that makes its own tokenizer leaves the vocabulary to it.

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import tyro
 
 from mnemon.cli import say
-from mnemon.cli.flags import changed, first_word, parse, with_sections
+from mnemon.cli.flags import changed, first_word, of_kinds, parse, with_sections
 from mnemon.cli.progress import Phases, Steps
 from mnemon.config import read_json
 from mnemon.recipes import recipe
@@ -58,7 +58,7 @@ def run(words: list[str]) -> None:
         _resume(parse(Resume, words, PROG))
         return
     name, rest = first_word(words, Start, f"{PROG} RECIPE")
-    config = recipe(name)
+    config = of_kinds(recipe(name), rest)
     command = parse(with_sections(Start, config), rest, f"{PROG} {name}")
     config = changed(config, command, name)
     if command.data is not None:

@@ -83,7 +83,7 @@ def _head(layer: int, head: int, sums: _Sums, spans: Tensor | None) -> Head:
         head,
         float(sums.reach[head]) / tokens,
         float(sums.entropy[head]) / tokens,
-        None if spans is None else float(spans[head]),
+        None if spans is None or head >= len(spans) else float(spans[head]),  # some heads may see no context
         None if sums.gate is None else float(sums.gate[head]),
         float(sums.memory_entropy[head]) / retrieved if retrieved else None,
         None if ages is None else tuple(ages.tolist()),

@@ -13,7 +13,7 @@ class Vectors:
     """A feed-forward layer as attention over N persistent vectors, in one head as wide as the model.
 
     FF(x) = U act(V x + b) + c = sum_i a_i value_i + c, with a = act(x . key_i + b_i): keys are the rows of V, values
-    the columns of U (arXiv 1907.01470, section 3.1). `attend` gives the layer's output to rounding: for softmax these
+    the columns of U (arXiv 1907.01470). `attend` gives the layer's output to rounding: for softmax these
     are attention's weights; for ReLU and the others they do not sum to one, and merge with no other pool.
     """
 

@@ -70,7 +70,7 @@ def partial_single(
     v: Float[Tensor, "1 n hd"],
     dropout: float = 0.0,
 ) -> Partial:
-    """`partial_shared` in one head as wide as all of `q`'s together ("single-head" in arXiv 1907.01470, section 5).
+    """`partial_shared` in one head as wide as all of `q`'s together ("single-head" in arXiv 1907.01470, ablation).
 
     s = [q_1 ... q_h] k^T / sqrt(h): where q_i carries 1/sqrt(d), the scale is that of width h d. The output is cut into
     heads again, which share z and weights.

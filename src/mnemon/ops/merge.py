@@ -44,7 +44,7 @@ def gated(rest: Partial, memory: Partial | None, gate: Float[Tensor, " h"]) -> P
 
 
 def added(parts: Sequence[Partial]) -> Partial:
-    """Softmaxes of their own whose outputs are added: o = sum_p o_p ("attn-split" in arXiv 1907.01470, section 5).
+    """Softmaxes of their own whose outputs are added: o = sum_p o_p ("attn-split" in arXiv 1907.01470, ablation).
 
     There is no z: several softmaxes have no common log-sum-exp.
     """
@@ -54,7 +54,7 @@ def added(parts: Sequence[Partial]) -> Partial:
 
 
 def beside(parts: Sequence[Partial]) -> Partial:
-    """The heads of one part after those of the other ("head-split" in arXiv 1907.01470, section 5)."""
+    """The heads of one part after those of the other ("head-split" in arXiv 1907.01470, ablation)."""
     if len(parts) == 1:
         return parts[0]
     return Partial(torch.cat([part.o for part in parts], dim=1), None)

@@ -61,7 +61,7 @@ class PersistentPool(Pool):
 class PersistentConfig(Config):
     """`n`: vectors a head; equal parameters need n = ffn_dim, and 0 leaves attention over the context alone.
 
-    `form`, in the paper's words (arXiv 1907.01470, section 5), each with the parameters of the first:
+    `form`, in the paper's words (arXiv 1907.01470, ablation), each with the parameters of the first:
     all-attn: one softmax over context and vectors. attn-split: a softmax each, outputs added. single-head: as
     attn-split, the vectors in one head as wide as all together. head-split: half of the heads see the context alone,
     the others 2 n + dim vectors alone (the second term is what their key and value projections would have been).

@@ -5,7 +5,7 @@ import pytest
 import tyro
 from pydantic import Field
 
-from mnemon.cli.flags import _unboxed, changed, parse, with_sections
+from mnemon.cli.flags import _unboxed, changed, of_kinds, parse, with_sections
 from mnemon.config import Config, Problem
 
 
@@ -161,3 +161,42 @@ def test_help_lists_flags_of_the_command_and_of_the_sections(capsys: pytest.Capt
 
 def test_a_flag_may_take_several_values() -> None:
     assert parse(Optional, ["--names", "a", "b"], "mnemon do").names == ("a", "b")
+
+
+class Round(Config):
+    kind: Literal["round"] = "round"
+    radius: int = 1
+
+
+class Square(Config):
+    kind: Literal["square"] = "square"
+    edge_length: int = 2
+
+
+class Shaped(Config):
+    outer_shape: Round | Square = Field(Round(radius=7), discriminator="kind")
+    plain: Store = Store()
+
+
+class Drawing(Config):
+    model: Shaped = Shaped()
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([], Round(radius=7)),
+        (["--model.outer-shape.kind=round"], Round(radius=7)),
+        (["--model.outer-shape.kind", "square"], Square()),
+        (["--model.outer_shape.kind=square", "--model.outer-shape.edge-length=5"], Square(edge_length=5)),
+    ],
+)
+def test_a_section_of_several_kinds_is_of_the_kind_that_is_named(words: list[str], expected: Config) -> None:
+    config = of_kinds(Drawing(), words)
+    command = parse(with_sections(Command, config), ["--out=x", *words], "mnemon do")
+    assert changed(config, command, "toy").model.outer_shape == expected
+
+
+def test_an_unknown_kind_names_the_nearest() -> None:
+    with pytest.raises(Problem, match=r"--model.outer-shape.kind 'sqare': no such kind \(did you mean 'square'\?\)"):
+        of_kinds(Drawing(), ["--model.outer-shape.kind=sqare"])

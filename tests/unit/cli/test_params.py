@@ -41,6 +41,12 @@ def test_flags_change_what_is_counted(capsys: pytest.CaptureFixture[str]) -> Non
     assert totals[1] == totals[2] == totals[0] + tables * 64
 
 
+def test_the_kind_of_positions_may_be_another(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--model.position.kind=absolute", "--model.position.length=100"]
+    assert main(["params", "memorizing-tiny", "--json", *words]) == 0
+    assert json.loads(capsys.readouterr().out)["parts"]["positions"] == 100 * 128  # one table for all layers
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -48,6 +54,7 @@ def test_flags_change_what_is_counted(capsys: pytest.CaptureFixture[str]) -> Non
         ("memorising", "mnemon: recipe 'memorising': no such recipe (did you mean 'memorizing'?)\n"),
         ("vanilla --model.dimm 3", "mnemon: --model.dimm: unknown flag (did you mean '--model.dim'?)\n"),
         ("vanilla --modl.dim 3", "mnemon: --modl.dim: unknown flag (did you mean '--model.dim'?)\n"),
+        ("vanilla --model.position.kind t4", "mnemon: --model.position.kind 't4': no such kind (did you mean 't5'?)\n"),
         ("vanilla-tiny --data.vocab-size None", "mnemon: vanilla-tiny: the vocabulary depends on the texts"),
     ],
 )
