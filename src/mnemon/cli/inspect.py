@@ -8,9 +8,10 @@ from tyro.conf import Positional
 from mnemon.cli import say
 from mnemon.cli.flags import parse
 from mnemon.cli.progress import Phases
+from mnemon.config import Problem
 from mnemon.evaluate import Inspection
-from mnemon.studies import inspect_run
-from mnemon.train import load_run
+from mnemon.studies import check_run, inspect_run, retrieval_lines
+from mnemon.train import Run, load_run
 from mnemon.train.run import pick_device
 
 PROG = "mnemon inspect"
@@ -34,6 +35,10 @@ class Inspect:
     """read at most so many tokens"""
     out: Path = Path("inspection")
     """folder for inspection.html and inspection.json; none is overwritten"""
+    check: bool = False
+    """count instead, over test documents, how often a name that returns is looked up where it stood before"""
+    documents: int = 24
+    """of how many test documents, the longest"""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """where to compute"""
     json: bool = False
@@ -43,6 +48,9 @@ class Inspect:
 def run(words: list[str]) -> None:
     command = parse(Inspect, words, PROG)
     trained = load_run(command.run, str(pick_device(command.device)))
+    if command.check:
+        _check(command, trained)
+        return
     with Phases() as show:
         done = inspect_run(
             trained,
@@ -63,6 +71,14 @@ def run(words: list[str]) -> None:
         **{name: values[name] for name in kept},
     }
     say.result(value, command.json, lambda: _text(value, done.found))
+
+
+def _check(command: Inspect, trained: Run) -> None:
+    if command.file is not None or command.document is not None:
+        raise Problem("--check reads test documents of the run's corpus: leave out FILE and --document")
+    with Phases() as show:
+        record = check_run(trained, command.documents, command.memory, command.max_tokens, show)
+    say.result(record, command.json, lambda: "\n".join(retrieval_lines(record)))
 
 
 def _text(value: dict[str, Any], found: Inspection) -> str:

@@ -4,6 +4,7 @@ from mnemon.studies.grid import corpora_of
 from mnemon.studies.inspecting import Inspected, inspect_run
 from mnemon.studies.recall import bench_recall
 from mnemon.studies.reproduce import GRIDS, TABLES, Asked, reproduce
+from mnemon.studies.retrieval import check_run, retrieval_lines
 from mnemon.studies.span import bench_span
 
 __all__ = [
@@ -14,8 +15,10 @@ __all__ = [
     "bench_recall",
     "bench_span",
     "bench_train",
+    "check_run",
     "corpora_of",
     "demo",
     "inspect_run",
     "reproduce",
+    "retrieval_lines",
 ]

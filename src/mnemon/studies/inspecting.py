@@ -54,7 +54,7 @@ def inspect_run(  # a run, what it reads, with which memory, and where to
         stranger = another(tests, asked) if other is None else _file(other)
     options = {} if max_tokens is None else {"max_tokens": max_tokens}
     precision = run.config.train.precision
-    said = _with_rate(progress)
+    said = with_rate(progress)
     found = inspect(run.model, asked, run.tokenizer, stranger, memory, precision, on_progress=said, **options)
     facts = {"recipe": run.config.recipe, "trained on": run.config.data.source}
     return Inspected(found, write_inspection(found, out, run.folder.resolve().name, facts))
@@ -87,7 +87,7 @@ def _file(path: Path) -> Document:
     return Document(path.name, text)
 
 
-def _with_rate(progress: Progress) -> Callable[[str, int, int], None]:
+def with_rate(progress: Progress) -> Callable[[str, int, int], None]:
     """What `inspect` says of its readings, with their speed."""
     begun: dict[str, float] = {}
 

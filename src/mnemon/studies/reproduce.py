@@ -12,6 +12,7 @@ from mnemon.studies.demo import demo, steps_of
 from mnemon.studies.grid import Scale, run_grid, wanted
 from mnemon.studies.grid_page import grid_page
 from mnemon.studies.pages import Record, loss_lines, speed_lines
+from mnemon.studies.retrieval import retrieval_lines, retrieval_table
 from mnemon.studies.span import span_lines, span_table
 from mnemon.studies.workers import Progress
 
@@ -62,6 +63,12 @@ TABLES = {
         "What does a kNN memory bring a small model on unseen Python packages?",
         _demo,
         loss_lines,
+    ),
+    "B-retrieval": Table(
+        "What the memory retrieves",
+        "When a name returns from beyond the window, does the memory look at where it stood before?",
+        retrieval_table,
+        retrieval_lines,
     ),
     "train-speed": Table(
         "Training speed",

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from mnemon.cli import main
+from mnemon.studies.reproduce import page
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +90,9 @@ def test_people_get_tables_and_progress(
         ("{runs}/memory {texts}/1.txt --other {texts}/2.txt --memory 3", "3 entries is smaller than top_k = 4"),
         ("{runs}/plain {texts}/1.txt --memory 64", "memory 64: this model has no kNN memory"),
         ("{runs}/memory {texts}/1.txt --max-tokens 0 --other {texts}/2.txt", "max_tokens 0: must be at least 1"),
+        ("{runs}/memory {texts}/1.txt --check", "leave out FILE and --document"),
+        ("{runs}/memory --check --documents 0", "documents 0: at least 1"),
+        ("{runs}/plain --check", "this model has no kNN memory, or is asked to read without one"),
         ("{runs}/memory {texts}/1.txt --otter x", "--otter: unknown flag (did you mean '--other'?)"),
     ],
 )
@@ -104,3 +108,24 @@ def test_mistakes_are_said_in_one_line(
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("mnemon:")]
     assert message.format(**places) in line
     assert not (tmp_path / "out").exists()
+
+
+def test_names_that_return_are_checked_and_the_record_makes_a_page(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = inspected(f"{runs}/memory --check --documents 2 --memory 96", capsys)
+    assert (record["memory"], record["window"], record["value"], record["run"]) == (96, 16, "next", "memory")
+    for view in ("name", "first token"):
+        high, low, every = (record["views"][view][group] for group in ("high", "low", "every"))
+        assert high["names"] == low["names"] <= every["names"]
+        assert high["bits_gained"] >= every["bits_gained"] >= low["bits_gained"]
+        assert 0 <= every["interval"][0] <= every["rate"] <= every["interval"][1] <= 1
+        assert every["times_random"] == pytest.approx(every["rate"] / every["random"])
+    facts = {"environment": {"processor": "p", "torch": "t", "date": "d"}, "corpus": {"name": "c", "fingerprint": "f"}}
+    shown = page({**record, **facts, "steps": 7, "table": "B-retrieval", "command": "mnemon reproduce B-retrieval"})
+    assert shown.startswith("# What the memory retrieves\n")
+    assert f"| every name | 0 | {record['views']['name']['every']['names']:,} |" in shown
+    assert ("It is met" if record["met"] else "It is not met") in shown
+    assert "7 steps" in shown
+    assert main(["inspect", f"{runs}/memory", "--check", "--memory", "96"]) == 0
+    assert "Asked at the first token of the name:" in capsys.readouterr().out
