@@ -1,6 +1,7 @@
 from mnemon.model.as_attention import Vectors, as_attention
 from mnemon.model.attention import Attention, AttentionConfig
 from mnemon.model.block import Block, FeedForward, FeedForwardConfig
+from mnemon.model.drift import Drift, key_drift
 from mnemon.model.embedding import EmbeddingConfig
 from mnemon.model.head import HeadConfig
 from mnemon.model.precision import Precision, computing
@@ -15,6 +16,7 @@ __all__ = [
     "Attention",
     "AttentionConfig",
     "Block",
+    "Drift",
     "EmbeddingConfig",
     "FeedForward",
     "FeedForwardConfig",
@@ -31,5 +33,6 @@ __all__ = [
     "Vectors",
     "as_attention",
     "computing",
+    "key_drift",
     "widened",
 ]

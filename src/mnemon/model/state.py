@@ -8,6 +8,7 @@ from torch import Tensor
 
 from mnemon.config import Problem
 from mnemon.pools import Fresh, KNNState, Pool, State
+from mnemon.pools.cache import HiddenCache, KeyValueCache
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,13 @@ class MemoryState:
     def remembers(self) -> bool:
         """Whether any layer has a kNN memory."""
         return any("knn" in layer for layer in self.pools)
+
+    def reach(self) -> int:
+        """Tokens that decide what is remembered: those of the largest memory, and what could be seen when they came."""
+        pools = [pool for layer in self.pools for pool in layer.values()]
+        seen = sum(pool.length for pool in pools if isinstance(pool, HiddenCache | KeyValueCache))
+        states = [state for layer in self.states for state in layer.values()]
+        return seen + max((state.size for state in states if isinstance(state, KNNState)), default=0)
 
     def layer(self, index: int = 0) -> LayerView:
         """What layer `index` may read."""

@@ -33,6 +33,8 @@ class TrainConfig(Config):
     floor: float = Field(0.0, ge=0, le=1, description="share of the learning rate left when they have fallen")
     fine_tune: int = Field(0, ge=0, description="last steps, at a share of the learning rate")
     fine_tune_share: float = Field(0.1, gt=0, le=1, description="that share")
+    drift_every: int | None = Field(None, ge=1, description="steps between looks at how far stored keys have drifted")
+    reencode_every: int | None = Field(None, ge=1, description="steps after which the memory is encoded anew")
     clip: float | None = Field(1.0, gt=0, description="largest norm of the gradient (null: any)")
     precision: Precision = Field("float32", description="of the forward pass; weights stay in float32")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where to train (auto: cuda, mps, cpu)")

@@ -1,6 +1,6 @@
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any, cast
 
@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 from mnemon.config import Problem
 from mnemon.data import Batch
-from mnemon.model import MemoryState, computing
+from mnemon.model import MemoryState, computing, key_drift
 from mnemon.train.config import TrainConfig, dealt
 from mnemon.train.flat import flatten, unflatten
+from mnemon.train.history import History
 from mnemon.train.optimizers import make_optimizers
 from mnemon.train.schedule import factor
 
@@ -40,6 +41,10 @@ class Trainer:
         self._highest = [[group["lr"] for group in optimizer.param_groups] for optimizer in self.optimizers]
         rows = self.config.lanes // config.accumulate
         self.states: list[MemoryState] = [self.model.init_state(rows) for _ in range(config.accumulate)]
+        again = self.config.drift_every or self.config.reencode_every
+        if again and not self.states[0].remembers:
+            raise Problem("drift_every and reencode_every are for models with a kNN memory, and this one has none")
+        self.histories = [History(state) for state in self.states] if again else []
         self.step, self.tokens, self.seconds = 0, 0, 0.0
 
     def advance(self, batch: Batch) -> Record:
@@ -59,6 +64,7 @@ class Trainer:
         lr = self._update()
         for part, state, update in zip(parts, self.states, updates, strict=True):
             state.commit(update, part.ends)
+        drift = self._read_again(parts) if self.histories else {}
         took = time.perf_counter() - begun
         self.step, self.tokens, self.seconds = self.step + 1, self.tokens + count, self.seconds + took
         return {
@@ -69,7 +75,23 @@ class Trainer:
             "tokens_per_second": count / took,
             "seconds": self.seconds,
             "gradient_norm": norm,
+            **drift,
         }
+
+    def _read_again(self, parts: list[Batch]) -> Record:
+        """When it is time: how stale the memory is, and a memory encoded anew in its place."""
+        for history, part, state in zip(self.histories, parts, self.states, strict=True):
+            history.note(part, state)
+        looks, renews = (
+            every is not None and (self.step + 1) % every == 0
+            for every in (self.config.drift_every, self.config.reencode_every)
+        )
+        if not looks and not renews:
+            return {}
+        again = [history.read_again(self.model, self.config.precision) for history in self.histories]
+        found = drift_record(self.states, again) if looks else {}
+        self.states = again if renews else self.states
+        return found
 
     def _backward(self, batch: Batch, state: MemoryState, count: int) -> tuple[Tensor, Any]:
         """Gradients of one micro-batch: its share of the loss, and what its lanes are to remember."""
@@ -105,7 +127,9 @@ class Trainer:
         """Weights, optimiser state and what the lanes remember, by name."""
         names = {id(parameter): name for name, parameter in self.model.named_parameters()}
         memory = {f"{i}.{name}": t for i, state in enumerate(self.states) for name, t in state.tensors().items()}
-        return {"model": self.model.state_dict(), "optimizer": flatten(self.optimizers, names), "memory": memory}
+        read = {f"{i}.{name}": t for i, each in enumerate(self.histories) for name, t in each.tensors().items()}
+        groups = {"model": self.model.state_dict(), "optimizer": flatten(self.optimizers, names), "memory": memory}
+        return groups | ({"history": read} if read else {})
 
     def values(self) -> dict[str, Any]:
         """The numbers that belong to `tensors`, as JSON."""
@@ -119,10 +143,26 @@ class Trainer:
         self.model.load_state_dict(tensors["model"])
         unflatten(self.optimizers, dict(self.model.named_parameters()), tensors["optimizer"])
         for i, state in enumerate(self.states):
-            prefix = f"{i}."
-            own = {name.removeprefix(prefix): t for name, t in tensors["memory"].items() if name.startswith(prefix)}
-            state.load(own, self.device)
+            state.load(_under(f"{i}.", tensors["memory"]), self.device)
+        for i, history in enumerate(self.histories):
+            history.load(_under(f"{i}.", tensors.get("history", {})))
         self.step, self.tokens, self.seconds = values["step"], values["tokens"], values["seconds"]
+
+
+def drift_record(states: Sequence[MemoryState], again: Sequence[MemoryState]) -> Record:
+    """Mean cosine of stored keys with those of the present weights, over all entries and by age in segments."""
+    found = [each for old, new in zip(states, again, strict=True) for each in key_drift(old, new)]
+    names = {each.ages: "key_cosine_{}_to_{}".format(*each.ages) for each in found}
+    chosen = {"key_cosine": found} | {name: [e for e in found if e.ages == ages] for ages, name in names.items()}
+    return {
+        name: sum(each.cosine * each.entries for each in group) / sum(each.entries for each in group)
+        for name, group in chosen.items()
+        if group
+    }
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def _parts(batch: Batch, n: int) -> list[Batch]:
