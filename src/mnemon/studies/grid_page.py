@@ -90,7 +90,8 @@ def _corpus_lines(grid: Grid, name: str, found: Sequence[Found]) -> list[str]:
     lines += ["", line(heads), line(["---"] * len(heads))]
     places = {each.row.name: each for each in found}
     lines += [_row_line(grid, each, places, published, len(heads)) for each in found]
-    claims = [claim for claim in grid.claims if places[claim.lower].records and places[claim.higher].records]
+    run = {each.row.name for each in found if each.records}
+    claims = [claim for claim in grid.claims if {claim.lower, claim.higher} <= run]
     return lines + (_claim_lines(claims, places) if claims else [])
 
 

@@ -39,13 +39,21 @@ def feed_forward(scale: Scale) -> RunConfig:
 
 
 ALL, FF = "all-attention", "feed-forward (adaptive span)"
+MUON = ", Muon"
 
 
 def _bpc(scale: Scale) -> list[Row]:
-    return [
-        Row(FF, feed_forward(scale), published={"enwik8": 1.02, "text8": 1.11}, claimed=True),
-        Row(ALL, all_attention(scale), against=FF, published={"enwik8": 1.01, "text8": 1.11}, claimed=True),
+    figures = {"enwik8": 1.02, "text8": 1.11}, {"enwik8": 1.01, "text8": 1.11}
+    pair = feed_forward(scale), all_attention(scale)
+    rows = [
+        Row(FF, pair[0], published=figures[0], claimed=scale == "paper"),
+        Row(ALL, pair[1], against=FF, published=figures[1], claimed=scale == "paper"),
     ]
+    if scale == "tiny":  # a few thousand steps are too few for the papers' optimisers
+        quick = [each.replace(train__optimizer="muon", train__lr=3e-3) for each in pair]
+        rows.append(Row(FF + MUON, quick[0], claimed=True))
+        rows.append(Row(ALL + MUON, quick[1], against=FF + MUON, claimed=True))
+    return rows
 
 
 A_BPC = Grid(
@@ -53,9 +61,17 @@ A_BPC = Grid(
     "Do persistent vectors replace the feed-forward layers at equal parameters? (Tables 1 and 2 of arXiv 1907.01470)",
     "bits_per_byte",
     _bpc,
-    (Claim("All-attention has the lower loss.", ALL, FF),),
+    (
+        Claim("All-attention has the lower loss.", ALL, FF),
+        Claim("With Muon, all-attention has the lower loss.", ALL + MUON, FF + MUON),
+    ),
     STANDS_FOR,
-    NOTES,
+    (
+        *NOTES,
+        "AdamW at 1e-3 where nothing else is said; Muon for the projections with AdamW at 3e-3 for the rest. After 500 "
+        "steps of text8-head all-attention stood at 2.85 with AdamW at 1e-3, 2.75 at 3e-3, 2.86 with the paper's Adagrad "
+        "(rate 0.07, clipping 0.03) and 2.62 with Muon; feed-forward at 2.59 with AdamW at 1e-3.",
+    ),
 )
 
 

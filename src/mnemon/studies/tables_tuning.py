@@ -21,7 +21,7 @@ def _larger(scale: Scale) -> list[Row]:
     first = Row("memory 16 segments", small.config, 16 * length, published={"arXiv": 2.37})
     rows = [first, Row("memory 128 segments", model(scale, 1, 128), 128 * length, published={"arXiv": 2.31})]
     for memory, figure in ((128, 2.32), (256, 2.30), (512, 2.26)):
-        config = _tuned(model(scale, 1, memory), 0.04, 0.5)
+        config = _tuned(model(scale, 1, memory), 0.04, 0.1)
         name = f"memory 16 segments, 4 % more steps with {memory}"
         rows.append(Row(name, config, memory * length, first, first.name, {"arXiv": figure}))
     for memory in (128, 512):
@@ -46,7 +46,7 @@ B_FINETUNE = Grid(
     STANDS_FOR,
     (
         *NOTES,
-        "Fine-tuning at tiny scale: the rate starts at half the recipe's and falls to nothing.",
+        "Fine-tuning at tiny scale: the rate starts at a tenth of the recipe's and falls to nothing.",
         "The 131K figure (2.30) is from recollection, not from a source.",
     ),
 )

@@ -190,7 +190,7 @@ def test_every_row_of_every_table_is_a_model_that_can_be_built(name: str, scale:
         knn = cell.config.model.pools.knn
         assert knn is not None or row.memory == 0
         assert cell.config.train.steps > 1
-    for claim in grid.claims:
+    for claim in grid.claims if scale == "tiny" else ():
         assert {claim.lower, claim.higher} <= set(names)
     keys = [(row.cell("names", "", 0).key, row.memory) for row in rows]
     assert len(set(keys)) == len(keys)
