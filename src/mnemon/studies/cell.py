@@ -70,20 +70,23 @@ def run_cell(cell: Cell, sizes: Sequence[int], out: Path, records: Path, end: fl
 
     False where the time was over at `end` (seconds since the epoch): the run continues from its checkpoint next time.
     """
+    if time.time() > end:
+        return False
+    corpus = load_corpus(cell.config.data.source, cell.config.data)
     try:
-        run = trained(cell, out, end, progress)
+        run = trained(cell, corpus, out, end, progress)
     except OutOfTime:
         return False
-    record = recorded(records, cell) or _described(cell, run)
+    record = recorded(records, cell) or _described(cell, run, corpus)
     for size in sizes:
         if str(size) not in record["memory"]:
-            record["memory"][str(size)] = _evaluated(run, size, progress)
+            record["memory"][str(size)] = _evaluated(run, corpus, size, progress)
             write_json(records / f"{cell.key}.json", record)
     shutil.rmtree(run.folder / "checkpoints", ignore_errors=True)  # the record is whole: only the weights are kept
     return True
 
 
-def trained(cell: Cell, out: Path, end: float, progress: Progress) -> Run:
+def trained(cell: Cell, corpus: Corpus, out: Path, end: float, progress: Progress) -> Run:
     """The run of a cell in the folder `out`, trained as far as it was not."""
     folder, steps = out / cell.key, cell.config.train.steps
 
@@ -103,14 +106,12 @@ def trained(cell: Cell, out: Path, end: float, progress: Progress) -> Run:
     records = read_records(folder) if (folder / "config.json").exists() else []
     if records and int(records[-1]["step"]) >= steps and (folder / "model.safetensors").exists():
         return load_run(folder)
-    if time.time() > end:
-        raise OutOfTime
     if records or (folder / "config.json").exists():
-        resume(folder, on_step=note)
+        resume(folder, corpus, note)
     elif cell.start is not None:
-        train(cell.config, folder, on_step=note, start_from=out / cell.start.key)
+        train(cell.config, folder, corpus, on_step=note, start_from=out / cell.start.key)
     else:
-        train(cell.config, folder, tokenizer=load_tokenizer(tokenizer_file(out, cell)), on_step=note)
+        train(cell.config, folder, corpus, load_tokenizer(tokenizer_file(out, cell)), note)
     return load_run(folder)
 
 
@@ -121,10 +122,9 @@ def tokenizer_file(out: Path, cell: Cell) -> Path:
     return out / f"{cell.corpus}-{digest}.tokenizer.json"
 
 
-def _described(cell: Cell, run: Run) -> dict[str, Any]:
+def _described(cell: Cell, run: Run, corpus: Corpus) -> dict[str, Any]:
     """What a record says of a run beside its losses."""
     config, steps = cell.config, read_records(run.folder)
-    corpus = load_corpus(config.data.source, config.data)
     return {
         "format": FORMAT,
         "recipe": config.recipe,
@@ -153,9 +153,8 @@ def read_documents(corpus: Corpus) -> list[Document]:
     return long
 
 
-def _evaluated(run: Run, size: int, progress: Progress) -> dict[str, Any]:
-    data = run.config.data
-    documents = read_documents(load_corpus(data.source, data))
+def _evaluated(run: Run, corpus: Corpus, size: int, progress: Progress) -> dict[str, Any]:
+    documents = read_documents(corpus)
 
     def note(done: int, total: int) -> None:
         progress(f"evaluating {run.folder.name}, memory {size}", done, total, "tokens")

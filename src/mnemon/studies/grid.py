@@ -118,7 +118,7 @@ def run_grid(
     starts = {each.cell.start.key: Wanted(each.cell.start, ()) for each in open_cells if each.cell.start is not None}
     first = {each.cell.key: each for each in open_cells if each.cell.start is None}
     waves = [list((starts | first).values()), [each for each in open_cells if each.cell.start is not None]]
-    for wave in waves:
+    for wave in waves if minutes > 0 else ():
         for each in wave:
             _tokenizer(each.cell, out, progress)
         tasks = [partial(run_cell, each.cell, each.sizes, out, records, end) for each in wave]
