@@ -3,6 +3,7 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
+from mnemon.config import Problem
 from mnemon.model.block import Activation, FeedForward, activated
 from mnemon.ops import Partial, partial_dense, partial_pointwise
 from mnemon.pools.persistent import PersistentPool
@@ -47,6 +48,8 @@ class Vectors:
 
 
 def as_attention(feedforward: FeedForward) -> Vectors:
-    """The persistent vectors that a feed-forward layer is; they share its weights."""
+    """The persistent vectors that a feed-forward layer is; they share its weights. A gated layer is none."""
+    if feedforward.factor is not None:
+        raise Problem("a gated feed-forward layer is no attention: its weights are products of two of its matrices")
     up, down = feedforward.up, feedforward.down
     return Vectors(up.weight, down.weight.mT, up.bias, down.bias, feedforward.activation)

@@ -3,6 +3,7 @@ from typing import get_args
 import pytest
 import torch
 
+from mnemon.config import Problem
 from mnemon.model import FeedForward, as_attention
 from mnemon.model.block import Activation
 from mnemon.ops import partial_shared
@@ -25,6 +26,11 @@ def inputs() -> torch.Tensor:
 def test_a_feedforward_layer_is_attention_over_its_weights(activation: Activation, bias: bool) -> None:
     layer, x = made(activation, bias), inputs()
     torch.testing.assert_close(as_attention(layer).attend(x), layer(x), rtol=0, atol=1e-12)
+
+
+def test_a_gated_layer_is_refused() -> None:
+    with pytest.raises(Problem, match="a gated feed-forward layer is no attention"):
+        as_attention(FeedForward(E, F, "relu", gated=True))
 
 
 @pytest.mark.parametrize("activation", ["relu", "softmax"])
