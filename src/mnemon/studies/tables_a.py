@@ -58,7 +58,7 @@ def _bpc(scale: Scale) -> list[Row]:
 
 A_BPC = Grid(
     "All-attention against feed-forward layers",
-    "Do persistent vectors replace the feed-forward layers at equal parameters? (Tables 1 and 2 of arXiv 1907.01470)",
+    "Do persistent vectors replace the feed-forward layers at equal parameters? (arXiv 1907.01470: enwik8 and text8)",
     "bits_per_byte",
     _bpc,
     (
@@ -82,7 +82,7 @@ def _vectors(scale: Scale) -> list[Row]:
 
 A_N = Grid(
     "How many persistent vectors",
-    "How does the loss fall with the number N of persistent vectors a head? (Figure 3 of arXiv 1907.01470; its values "
+    "How does the loss fall with the number N of persistent vectors a head? (Ablation of arXiv 1907.01470, whose values "
     "were never printed: N = 0 is clearly worst, more vectors help)",
     "bits_per_byte",
     _vectors,
@@ -109,8 +109,8 @@ def _forms(scale: Scale) -> list[Row]:
 
 A_FORMS = Grid(
     "Five ways to use the same parameters",
-    "Does it matter that persistent vectors share heads and softmax with the context? (Figure 3 of arXiv 1907.01470; "
-    "its values were never printed: all-attn is best, attn-split before single-head, head-split and ff-attn behind "
+    "Does it matter that persistent vectors share heads and softmax with the context? (Ablation of arXiv 1907.01470, "
+    "whose values were never printed: all-attn is best, attn-split before single-head, head-split and ff-attn behind "
     "all-attn)",
     "bits_per_byte",
     _forms,
@@ -141,7 +141,7 @@ def _words(scale: Scale) -> list[Row]:
 
 A_WORDS = Grid(
     "Words",
-    "The same comparison on words, with adaptive input and softmax. (Table 3 of arXiv 1907.01470: 20.6 against 24.0 of "
+    "The same comparison on words, with adaptive input and softmax. (arXiv 1907.01470: 20.6 against 24.0 of "
     "Transformer-XL standard, 151M)",
     "perplexity",
     _words,

@@ -118,7 +118,7 @@ def _layer(scale: Scale) -> list[Row]:
 
 B_LAYER = Grid(
     "Which layer holds the memory",
-    "Does it matter which layer reads the memory, and do two layers bring more? (Table 7 of arXiv 2203.08913: 9 of 12)",
+    "Does it matter which layer reads the memory, and do two layers bring more? (arXiv 2203.08913: 9 of 12)",
     "perplexity",
     _layer,
     (),
@@ -139,7 +139,7 @@ def _top_k(scale: Scale) -> list[Row]:
 
 B_TOPK = Grid(
     "How many neighbours",
-    "How many retrieved entries does a query need? (Table 8 of arXiv 2203.08913)",
+    "How many retrieved entries does a query need? (Ablation of arXiv 2203.08913)",
     "perplexity",
     _top_k,
     (),
@@ -178,8 +178,8 @@ def _scaling(scale: Scale) -> list[Row]:
 
 B_SCALING = Grid(
     "Size of the model",
-    "Does the gain remain as the model grows, and how much larger would a model without memory have to be? (Figure 1 "
-    "of arXiv 2203.08913: 2.69 to about 2.43 at 200M, about 2.13 to 1.89 at 8B; no cache)",
+    "Does the gain remain as the model grows, and how much larger would a model without memory have to be? ("
+    "arXiv 2203.08913: 2.69 to about 2.43 at 200M, about 2.13 to 1.89 at 8B; no cache)",
     "perplexity",
     _scaling,
     (

@@ -1,4 +1,4 @@
-"""Tables of how a memory is learnt: later, larger, or with another pairing (arXiv 2203.08913, sections 4.3 and 4.4)."""
+"""Tables of how a memory is learnt: later, larger, or with another pairing (arXiv 2203.08913, section 4)."""
 
 from mnemon.studies.grid import Claim, Grid, Row, Scale
 from mnemon.studies.tables_b import NOTES, SEGMENT, STANDS_FOR, main_row, model
@@ -32,7 +32,7 @@ def _larger(scale: Scale) -> list[Row]:
 
 B_FINETUNE = Grid(
     "Fine-tuning to a larger memory",
-    "Can a model trained with a small memory go over to a large one within 4 % of the steps? (Table 5 of arXiv "
+    "Can a model trained with a small memory go over to a large one within 4 % of the steps? (arXiv "
     "2203.08913: 20,000 of 500,000 steps, up to 262,144 entries)",
     "perplexity",
     _larger,
@@ -66,7 +66,7 @@ def _pretrained(scale: Scale) -> list[Row]:
 
 B_PRETRAINED = Grid(
     "Adding memory to a trained model",
-    "How much of what a memory brings does a short fine-tuning of a model trained without it reach? (Figure 8 of arXiv "
+    "How much of what a memory brings does a short fine-tuning of a model trained without it reach? (arXiv "
     "2203.08913: 85 % of the gap after 4 % of the steps, all of it after 20 %)",
     "perplexity",
     _pretrained,
