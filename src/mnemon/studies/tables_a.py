@@ -82,8 +82,8 @@ def _vectors(scale: Scale) -> list[Row]:
 
 A_N = Grid(
     "How many persistent vectors",
-    "How does the loss fall with the number N of persistent vectors a head? (Ablation of arXiv 1907.01470, whose values "
-    "were never printed: N = 0 is clearly worst, more vectors help)",
+    "How does the loss fall with the number N of persistent vectors a head? (Ablation of arXiv 1907.01470, whose "
+    "values were never printed: N = 0 is clearly worst, more vectors help)",
     "bits_per_byte",
     _vectors,
     (

@@ -178,8 +178,8 @@ def _scaling(scale: Scale) -> list[Row]:
 
 B_SCALING = Grid(
     "Size of the model",
-    "Does the gain remain as the model grows, and how much larger would a model without memory have to be? ("
-    "arXiv 2203.08913: 2.69 to about 2.43 at 200M, about 2.13 to 1.89 at 8B; no cache)",
+    "Does the gain remain as the model grows, and how much larger would a model without memory have to be? "
+    "(arXiv 2203.08913: 2.69 to about 2.43 at 200M, about 2.13 to 1.89 at 8B; no cache)",
     "perplexity",
     _scaling,
     (
