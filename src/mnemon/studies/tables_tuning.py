@@ -118,6 +118,6 @@ PAIRING = Grid(
     {},
     (
         *NOTES,
-        "A faithful segment of n tokens has n - 1 losses, so these rows predict fewer tokens of the same documents.",
+        "Faithful, a segment of n tokens has n - 1 losses in training; evaluation predicts every token in all rows.",
     ),
 )
