@@ -57,7 +57,9 @@ class _Sums:
             self._remembered(look, trace.neighbours)
 
     def _remembered(self, look: Look, found: NeighbourTrace) -> None:
-        weights = found.weights[0].cpu()  # h t k
+        weights = (
+            found.weights[0].masked_fill(~found.valid[0], 0.0).cpu()
+        )  # h t k; empty slots (`faithful`) are no find
         self.retrieved += found.valid[0].any(-1).sum(1).cpu()
         self.memory_entropy += torch.special.entr(weights).sum((1, 2))
         age = look.ages(found).clamp(min=1).cpu().log2().long().clamp(max=self.ages.shape[1] - 1)

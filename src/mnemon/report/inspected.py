@@ -144,6 +144,13 @@ def best(data: Data) -> list[Data]:
     return list(chosen.values())
 
 
+def first(data: Data) -> int:
+    """The first predicted token that can be seen."""
+    tokens = data["tokens"]
+    seen = (data["text"][start:end].strip() for start, end in zip(tokens["start"], tokens["end"], strict=True))
+    return next((i for i, word in enumerate(seen) if word and tokens["nats"]["none"][i] is not None), 0)
+
+
 def _name(text: str, start: int, end: int) -> tuple[str, str, str]:
     """The name that a token is a piece of: what stands before the piece, it, and what stands after; empty for none."""
     piece = re.fullmatch(r"\s*(\w+)", text[start:end])

@@ -46,7 +46,7 @@ def render(data: dict[str, Any], facts: Mapping[str, str]) -> str:
         title=inspected.title(data),
         summary=inspected.summary(data),
         best=best,
-        first=best[0]["token"] if best else min(1, len(data["tokens"]["start"]) - 1),
+        first=best[0]["token"] if best else inspected.first(data),
         choices=[*((name, inspected.READINGS[name][0]) for name in readings), ("loss", "nothing: the loss itself")],
         by_kind=inspected.gain_rows(data, "by_kind"),
         by_rarity=inspected.gain_rows(data, "by_rarity"),

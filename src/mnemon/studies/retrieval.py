@@ -119,7 +119,7 @@ def retrieval_lines(record: Record) -> list[str]:
     """What was found by view and group, beside what a draw finds, and the target."""
     lines = []
     for view, groups in record["views"].items():
-        lines += [f"Returned {VIEWS[view]}:", ""]
+        lines += [f"Asked {VIEWS[view]}:", ""]
         lines += [
             row(["names", "seed", "asked", "bits gained", "found", "interval", "random", "times random", "interval"])
         ]

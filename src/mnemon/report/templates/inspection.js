@@ -71,12 +71,9 @@ const lines = [];
   }
 }
 const lineOf = (i) => {
-  let low = 0, high = lines.length - 1;
-  while (low < high) {
-    const middle = (low + high + 1) >> 1;
-    if (lines[middle].at <= tokens.start[i]) low = middle; else high = middle - 1;
-  }
-  return low;
+  let line = 0;
+  for (let step = 1 << 20; step; step >>= 1) if (line + step < lines.length && lines[line + step].at <= tokens.start[i]) line += step;
+  return line;
 };
 
 // Blocks of lines hold plain text until they come near; then every token becomes a part of its own.
