@@ -78,14 +78,16 @@ def grid_page(grid: Grid, rows: Sequence[Row], corpora: Sequence[str], records: 
 def _corpus_lines(grid: Grid, name: str, found: Sequence[Found]) -> list[str]:
     stands = grid.stands_for.get(name)
     some = next(each.records[0] for each in found if each.records)
-    published = stands or next(iter(found[0].row.published), None)
+    sets = dict.fromkeys(name for each in found for name in each.row.published)
+    published = stands if stands in sets else next(iter(sets), None)
     corpus = some["corpus"]
     about = "; ".join(str(corpus[key]) for key in ("what", "origin", "licence") if key in corpus)
     title = f"## {name}" + (f", in the place of {stands}" if stands else "")
     lines = [title, "", f"{about}. Fingerprint `{corpus['fingerprint']}`."]
     if "md5" in corpus:
         lines += ["md5: " + ", ".join(f"{file} `{digest}`" for file, digest in corpus["md5"].items()) + "."]
-    heads = ["row", UNITS[grid.metric], "spread", "seeds", "bits per byte", "change", "steps"]
+    both = ["bits per byte"] if grid.metric == "perplexity" else []
+    heads = ["row", UNITS[grid.metric], "spread", "seeds", *both, "change", "steps"]
     heads += [f"published ({published})", "published change"] if published else []
     lines += ["", line(heads), line(["---"] * len(heads))]
     places = {each.row.name: each for each in found}
@@ -99,18 +101,13 @@ def _row_line(grid: Grid, each: Found, places: Mapping[str, Found], published: s
     row, against = each.row, places.get(each.row.against or "")
     figure = row.published.get(published or "")
     if not each.records:
-        cells = [row.name, "not run", *[""] * 5]
+        cells = [row.name, "not run", *[""] * (5 if grid.metric == "perplexity" else 4)]
     else:
         values = each.values(grid.metric)
         spread = f"{min(values):.3f} to {max(values):.3f}" if len(values) > 1 else ""
         change = _change(each.mean(grid.metric), against.mean(grid.metric), grid) if against and against.records else ""
-        cells = [
-            row.name,
-            f"{each.mean(grid.metric):.3f}",
-            spread,
-            str(len(values)),
-            f"{each.mean('bits_per_byte'):.4f}",
-        ]
+        cells = [row.name, f"{each.mean(grid.metric):.3f}", spread, str(len(values))]
+        cells += [f"{each.mean('bits_per_byte'):.4f}"] if grid.metric == "perplexity" else []
         cells += [change, f"{each.records[0]['steps']:,}"]
     if width > len(cells):
         base = None if against is None else against.row.published.get(published or "")

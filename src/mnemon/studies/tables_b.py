@@ -80,6 +80,7 @@ def _main(scale: Scale) -> list[Row]:
 
 
 BASE, WITH = main_name(1, 0, True), main_name(1, 16, True)
+CONTEXT = "A step has 1024 tokens in all rows, so with a context of 4 segments it has a quarter of the lanes."
 B_MAIN = Grid(
     "Context, cache and memory on each data set",
     "What does a memory bring, by data set, with and without a cache? (Table 4 of arXiv 2203.08913)",
@@ -95,7 +96,7 @@ B_MAIN = Grid(
         ),
     ),
     STANDS_FOR,
-    NOTES,
+    (*NOTES, CONTEXT),
 )
 
 
