@@ -139,15 +139,8 @@ def span_lines(record: Record) -> list[str]:
         ]
         saved = [f"{most / _flops(of):.1f}", f"{longest / _seconds(of):.1f}"]
         lines.append(row([f"{of['span']:,}", of["heads"], f"{of['kept']:,}", *costs, *saved]))
-    about = (
-        f"`{record['recipe']}` with {record['layers']} layers and {record['lanes']} lanes, limit {record['limit']:,}"
-    )
-    lines += [
-        "",
-        "How it was made:",
-        "",
-        f"- {about}. Threads: {record['environment']['threads']}. Time: the fastest of {record['rounds']} rounds.",
-    ]
+    about = f"`{record['recipe']}`, layers: {record['layers']}, lanes: {record['lanes']}, limit: {record['limit']:,}"
+    lines += ["", "How it was made:", "", f"- {about}. Processor time of the fastest of {record['rounds']} rounds."]
     lines += [
         f"- A step is forward and backward of {record['tokens']:,} tokens behind a full cache. FLOPs are those of "
         "PyTorch's counter, which counts products of matrices; the output layer's are among them.",
