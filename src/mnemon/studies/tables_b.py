@@ -44,7 +44,7 @@ def model(
     if scale == "tiny":
         base = base.replace(train__steps=STEPS)
     segment = context * length
-    lanes = max(1, base.train.lanes // context)  # as many tokens a step
+    lanes = base.train.lanes // context  # as many tokens a step; 0 where they follow from these anyway
     pools = PoolsConfig(cache=CacheConfig() if cache else None)
     if memory:
         assert base.model.pools.knn is not None

@@ -17,6 +17,7 @@ from mnemon.studies.grid import Claim, Grid, Row, missing, run_grid, wanted
 from mnemon.studies.grid_page import grid_page
 from mnemon.studies.reproduce import write_result_page
 from mnemon.train import RunConfig, TrainConfig, load_run
+from mnemon.train.config import dealt
 
 STEPS = 6
 
@@ -194,6 +195,13 @@ def test_every_row_of_every_table_is_a_model_that_can_be_built(name: str, scale:
         assert {claim.lower, claim.higher} <= set(names)
     keys = [(row.cell("names", "", 0).key, row.memory) for row in rows]
     assert len(set(keys)) == len(keys)
+
+
+@pytest.mark.parametrize("scale", ["tiny", "paper"])
+def test_every_row_of_the_main_table_has_as_many_tokens_a_step(scale: Any) -> None:
+    configs = [row.config for row in GRIDS["B-main"].rows(scale)]
+    tokens = {dealt(config.train, config.model.segment).lanes * config.model.segment for config in configs}
+    assert tokens == {1024 if scale == "tiny" else 2**17}
 
 
 PUBLISHED = ("arXiv", "PG-19", "C4(4K+)", "GitHub", "Isabelle", "enwik8", "text8", "WikiText-103")
