@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -9,6 +10,7 @@ from torch.nn import functional
 from mnemon.config import Problem
 from mnemon.index import INDEXES, exact_search, find_index
 from mnemon.studies.machine import machine
+from mnemon.studies.pages import Record, row
 from mnemon.studies.workers import Progress
 
 
@@ -57,3 +59,33 @@ def _vectors(queries: int, size: int, dim: int, seed: int) -> tuple[Tensor, Tens
     draw = torch.Generator().manual_seed(seed)
     q, keys = (functional.normalize(torch.randn(1, n, dim, generator=draw), dim=-1) for n in (queries, size))
     return q, keys
+
+
+def recall_table(out: Path, minutes: int, seeds: Sequence[int], progress: Progress) -> Record:
+    """`bench_recall` as a table of `reproduce`: nothing is trained, so folder, time and seeds make no difference."""
+    return bench_recall(progress=progress)
+
+
+def recall_lines(record: Record) -> list[str]:
+    """Recall and time of each index by entries; what is not installed is said."""
+    sizes = [str(size) for size in record["sizes"]]
+    heads = [head for size in sizes for head in (f"recall, {int(size):,} entries", "ms a search")]
+    lines = [row(["index", *heads]), row(["---"] * (1 + len(heads)))]
+    for name, by_size in record["indexes"].items():
+        cells = [by_size[size].get("missing") for size in sizes]
+        shown = [
+            cell
+            for size, missing in zip(sizes, cells, strict=True)
+            for cell in (
+                (missing, "")
+                if missing
+                else (f"{by_size[size]['recall']:.3f}", f"{by_size[size]['milliseconds']:,.1f}")
+            )
+        ]
+        lines.append(row([name, *shown]))
+    about = f"{record['queries']} queries of one head for {record['top_k']} neighbours, dim {record['dim']}"
+    lines += ["", "How it was made:", "", f"- {about}, random unit vectors, seed {record['seed']}."]
+    return [
+        *lines,
+        "- The time of an engine holds that of building its index; arXiv 2203.08913 states about 90 % for its own.",
+    ]

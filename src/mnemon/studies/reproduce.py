@@ -12,8 +12,10 @@ from mnemon.studies.demo import demo, steps_of
 from mnemon.studies.grid import Scale, run_grid, wanted
 from mnemon.studies.grid_page import grid_page
 from mnemon.studies.pages import Record, loss_lines, speed_lines
+from mnemon.studies.recall import recall_lines, recall_table
 from mnemon.studies.retrieval import retrieval_lines, retrieval_table
 from mnemon.studies.span import span_lines, span_table
+from mnemon.studies.staleness import staleness_lines, staleness_table
 from mnemon.studies.workers import Progress
 
 PEERS = Path(".venv-peers/bin/python")  # made by make bench-peers
@@ -75,6 +77,18 @@ TABLES = {
         "What does a memory cost in training, and how does that compare with another implementation at the same shape?",
         _speed,
         speed_lines,
+    ),
+    "recall": Table(
+        "What each index finds",
+        "How many of the true neighbours does each index find, and how long does a search take?",
+        recall_table,
+        recall_lines,
+    ),
+    "staleness": Table(
+        "Staleness of the memory",
+        "How far do stored keys drift from what the weights would make of them now, and does encoding them anew help?",
+        staleness_table,
+        staleness_lines,
     ),
     "span": Table(
         "What a shorter attention span saves",

@@ -67,3 +67,44 @@ def test_the_speed_page_shows_rates_ratios_and_a_missing_peer() -> None:
     text = page(record)
     for shown in ("3,724", "3,353", "make bench-peers", "full to none | 1.37 | 1.29 | 1.42", "1,024 tokens", "a chip"):
         assert shown in text
+
+
+def test_the_staleness_page_shows_cosines_by_age_and_what_encoding_anew_brings() -> None:
+    record = {
+        "table": "staleness",
+        "command": "mnemon reproduce staleness",
+        "steps": 40,
+        "looks": [
+            {"step": 20, "key_cosine": 0.9, "key_cosine_1_to_1": 0.95},
+            {"step": 40, "key_cosine": 0.7, "key_cosine_1_to_1": 0.96, "key_cosine_2_to_3": 0.61},
+        ],
+        "bits_per_byte": {"stored once": [2.0, 2.2], "encoded anew": [2.5, 2.7]},
+        "comparison": {"text": "It helps.", "bits_per_byte": 0.5, "interval": [0.4, 0.6], "holds": False},
+        "corpus": {"name": "texts", "fingerprint": "abc"},
+        "environment": {"processor": "a chip", "torch": "2", "date": "2026-01-01"},
+    }
+    text = page(record)
+    for shown in ("| step | all | 1 to 1 | 2 to 3 |", "| 20 | 0.900 | 0.950 |  |", "| 40 | 0.700 | 0.960 | 0.610 |"):
+        assert shown in text
+    assert "| stored once | 2.1000 | 2 |" in text
+    assert "It helps. No: +0.5000, 95 % interval over documents +0.4000 to +0.6000." in text
+
+
+def test_the_recall_page_shows_each_index_and_what_is_missing() -> None:
+    record = {
+        "table": "recall",
+        "command": "mnemon reproduce recall",
+        "indexes": {
+            "exact": {"64": {"recall": 1.0, "milliseconds": 1.25}},
+            "scann": {"64": {"missing": "not installed"}},
+        },
+        "sizes": [64],
+        "queries": 8,
+        "top_k": 4,
+        "dim": 16,
+        "seed": 0,
+        "environment": {"processor": "a chip", "torch": "2", "date": "2026-01-01"},
+    }
+    text = page(record)
+    for shown in ("| exact | 1.000 | 1.2 |", "| scann | not installed |  |", "8 queries of one head for 4 neighbours"):
+        assert shown in text
