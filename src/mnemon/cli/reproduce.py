@@ -40,7 +40,8 @@ def run(words: list[str]) -> None:
         return
     name, rest = first_word(words, Reproduce, "mnemon reproduce TABLE")
     command = parse(Reproduce, rest, f"mnemon reproduce {name}")
-    out = command.out or Path("runs") / ("cells" if name in GRIDS else name)
+    shared = name in GRIDS or (name in TABLES and TABLES[name].cells)
+    out = command.out or Path("runs") / ("cells" if shared else name)
     if command.seeds < 1 or command.budget < 0:
         raise Problem(f"--seeds {command.seeds} --budget {command.budget}: at least 1 seed and 0 minutes")
     asked = Asked(

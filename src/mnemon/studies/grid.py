@@ -120,14 +120,14 @@ def run_grid(
     waves = [list((starts | first).values()), [each for each in open_cells if each.cell.start is not None]]
     for wave in waves if minutes > 0 else ():
         for each in wave:
-            _tokenizer(each.cell, out, progress)
+            share_tokenizer(each.cell, out, progress)
         tasks = [partial(run_cell, each.cell, each.sizes, out, records, end) for each in wave]
         if tasks:
             run_all(tasks, progress, workers)
     return len(missing(cells, records))
 
 
-def _tokenizer(cell: Cell, out: Path, progress: Progress) -> None:
+def share_tokenizer(cell: Cell, out: Path, progress: Progress) -> None:
     """Make the tokenizer that the cell shares with others, unless it is there."""
     file = tokenizer_file(out, cell)
     if cell.start is not None or file.exists():

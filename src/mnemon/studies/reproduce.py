@@ -29,6 +29,7 @@ class Table:
     asks: str
     run: Callable[[Path, int, Sequence[int], Progress], Record]
     lines: Callable[[Record], list[str]]
+    cells: bool = False  # whether its runs are those of the tables whose rows are models
 
 
 def _demo(out: Path, minutes: int, seeds: Sequence[int], progress: Progress) -> Record:
@@ -71,6 +72,7 @@ TABLES = {
         "When a name returns from beyond the window, does the memory look at where it stood before?",
         retrieval_table,
         retrieval_lines,
+        cells=True,
     ),
     "train-speed": Table(
         "Training speed",

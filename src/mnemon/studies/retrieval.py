@@ -1,3 +1,4 @@
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
@@ -7,13 +8,14 @@ from typing import Any
 from mnemon.config import Problem
 from mnemon.data import Document, load_corpus
 from mnemon.evaluate import Returned, by_gain, looked_up, rates
-from mnemon.recipes import recipe
-from mnemon.studies.demo import steps_of
+from mnemon.studies.cell import Cell, trained
 from mnemon.studies.findings import LARGEST, MEMORIZING, corpus_findings
+from mnemon.studies.grid import share_tokenizer
 from mnemon.studies.inspecting import with_rate
 from mnemon.studies.machine import machine
 from mnemon.studies.pages import Record, row
-from mnemon.studies.runs import TOKENS, of_a_study, prepare, train_run, unseen
+from mnemon.studies.runs import TOKENS, unseen
+from mnemon.studies.tables_b import main_row
 from mnemon.studies.workers import Progress, run_all
 from mnemon.train import Run, load_run
 
@@ -55,27 +57,24 @@ def check_run(run: Run, documents: int, memory: int | None, max_tokens: int, pro
 
 
 def retrieval_table(out: Path, minutes: int, seeds: Sequence[int], progress: Progress) -> Record:
-    """The same for `memorizing-tiny`, once a seed, on the unseen documents of the other tables."""
-    steps = steps_of(minutes)
-    corpus = prepare(recipe(MEMORIZING), out, progress)
-    folders = [out / f"seed{seed}" for seed in seeds]
-    base = recipe(MEMORIZING)
-    configs = [of_a_study(base, base.data.source, steps, seed) for seed in seeds]
-    run_all([partial(train_run, *each) for each in zip(configs, folders, strict=True)], progress)
-    asked = run_all([partial(_check_folder, folder) for folder in folders], progress)
-    run = load_run(folders[0])
+    """The same for the model of `B-main` with a cache and a memory of 128 segments, once a seed."""
+    chosen = main_row("tiny", 1, 128, cache=True)
+    cells = [chosen.cell("python-env", "python-env", seed) for seed in seeds]
+    share_tokenizer(cells[0], out, progress)
+    asked = run_all([partial(_check_cell, cell, out) for cell in cells], progress)
+    run = load_run(out / cells[0].key)
+    corpus = load_corpus(run.config.data.source, run.config.data)
     return {
-        "steps": steps,
+        "steps": run.config.train.steps,
         **_findings(asked, seeds, run, LARGEST),
         "corpus": corpus_findings(corpus, unseen(corpus), run.config.model.vocab_size),
         "environment": machine(),
     }
 
 
-def _check_folder(folder: Path, progress: Progress) -> list[Returned]:
-    run = load_run(folder)
-    documents = unseen(load_corpus(run.config.data.source, run.config.data))
-    return _asked(run, documents, LARGEST, TOKENS, progress)
+def _check_cell(cell: Cell, out: Path, progress: Progress) -> list[Returned]:
+    corpus = load_corpus(cell.config.data.source, cell.config.data)
+    return _asked(trained(cell, corpus, out, math.inf, progress), unseen(corpus), LARGEST, TOKENS, progress)
 
 
 def _asked(
