@@ -133,8 +133,9 @@ def share_tokenizer(cell: Cell, out: Path, progress: Progress) -> None:
     if cell.start is not None or file.exists():
         return
     progress(f"training the tokenizer of {cell.corpus}", 0, 1, "")
+    tokenizer = make_tokenizer(cell.config.data, load_corpus(cell.config.data.source, cell.config.data).train)
     out.mkdir(parents=True, exist_ok=True)
-    make_tokenizer(cell.config.data, load_corpus(cell.config.data.source, cell.config.data).train).save(file)
+    tokenizer.save(file)
     progress(f"training the tokenizer of {cell.corpus}", 1, 1, "")
 
 

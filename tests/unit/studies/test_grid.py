@@ -170,6 +170,13 @@ def test_a_table_is_run_once_and_shown_beside_the_published_figures(
     assert write_result_page(docs, "ours").read_text(encoding="utf-8") == page
 
 
+def test_a_corpus_that_is_not_there_leaves_nothing_behind(tmp_path: Path) -> None:
+    cells = wanted([PLAIN], {"names": str(tmp_path / "nowhere")}, seeds=1)
+    with pytest.raises(Problem, match="nowhere"):
+        run_grid(cells, tmp_path / "runs", tmp_path / "records", 1, quiet)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_page_says_what_was_not_run(tmp_path: Path) -> None:
     said = {"seeds": 1, "steps": None, "command": "mnemon reproduce ours"}
     page = grid_page(GRID, GRID.rows("tiny"), ["names"], tmp_path, said)
