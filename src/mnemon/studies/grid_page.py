@@ -47,6 +47,13 @@ class Found:
         return mean_over_seeds(readings)
 
 
+def paired(a: Found, b: Found) -> tuple[Found, Found]:
+    """Both rows with the records of those seeds alone that both were run with."""
+    seeds = {each["seed"] for each in a.records} & {each["seed"] for each in b.records}
+    first, second = ([each for each in one.records if each["seed"] in seeds] for one in (a, b))
+    return Found(a.row, first), Found(b.row, second)
+
+
 def found_rows(
     rows: Sequence[Row], corpus: str, records: Path, seeds: int, steps: int | None, fingerprint: str | None = None
 ) -> list[Found]:
@@ -92,8 +99,7 @@ def _corpus_lines(grid: Grid, name: str, found: Sequence[Found]) -> list[str]:
     lines += ["", line(heads), line(["---"] * len(heads))]
     places = {each.row.name: each for each in found}
     lines += [_row_line(grid, each, places, published, len(heads)) for each in found]
-    run = {each.row.name for each in found if each.records}
-    claims = [claim for claim in grid.claims if {claim.lower, claim.higher} <= run]
+    claims = [claim for claim in grid.claims if paired(places[claim.lower], places[claim.higher])[0].records]
     return lines + (_claim_lines(claims, places) if claims else [])
 
 
@@ -105,7 +111,10 @@ def _row_line(grid: Grid, each: Found, places: Mapping[str, Found], published: s
     else:
         values = each.values(grid.metric)
         spread = f"{min(values):.3f} to {max(values):.3f}" if len(values) > 1 else ""
-        change = _change(each.mean(grid.metric), against.mean(grid.metric), grid) if against and against.records else ""
+        change = ""
+        if against is not None:
+            mine, other = paired(each, against)
+            change = _change(mine.mean(grid.metric), other.mean(grid.metric), grid) if mine.records else ""
         cells = [row.name, f"{each.mean(grid.metric):.3f}", spread, str(len(values))]
         cells += [f"{each.mean('bits_per_byte'):.4f}"] if grid.metric == "perplexity" else []
         cells += [change, f"{each.records[0]['steps']:,}"]
@@ -123,10 +132,10 @@ def _change(value: float, base: float, grid: Grid) -> str:
 def _claim_lines(claims: Sequence[Claim], places: Mapping[str, Found]) -> list[str]:
     lines = ["", line(["claim", "bits per byte", "95 % interval", "seeds", "holds"]), line(["---"] * 5)]
     for claim in claims:
-        lower, higher = places[claim.lower], places[claim.higher]
+        lower, higher = paired(places[claim.lower], places[claim.higher])
         found = compare(claim.text, claim.text, lower.scored(), higher.scored())
         low, high = found["interval"]
-        seeds = f"{len(lower.records)} and {len(higher.records)}"
+        seeds = str(len(lower.records))
         interval = f"{low:+.4f} to {high:+.4f}"
         lines.append(
             line([claim.text, f"{found['bits_per_byte']:+.4f}", interval, seeds, "yes" if found["holds"] else "no"])
@@ -146,7 +155,7 @@ def _made(shown: Sequence[Mapping[str, Any]], said: Mapping[str, Any]) -> list[s
         f"- Parameters: {min(sizes):,} to {max(sizes):,}. Training tokens: {min(tokens):,} to {max(tokens):,}.",
         "- Evaluated on unseen test documents, read from their beginning; intervals are 95 % paired bootstrap "
         "intervals over documents, or over 32 consecutive parts where the corpus is one stream, of the mean over "
-        "seeds.",
+        "the seeds that both rows have; so are changes.",
         *(f"- {name}, one thread a run; {days}." for name in machines),
         f"- Command: `{said['command']}`. This page is written by it from the records in `records/cells`.",
     ]

@@ -14,7 +14,7 @@ from mnemon.pools import KNNConfig
 from mnemon.studies import GRIDS, Asked, corpora_of, reproduce
 from mnemon.studies.cell import Cell, recorded, run_cell, tokenizer_file
 from mnemon.studies.grid import Claim, Grid, Row, missing, run_grid, wanted
-from mnemon.studies.grid_page import grid_page
+from mnemon.studies.grid_page import Found, grid_page, paired
 from mnemon.studies.reproduce import write_result_page
 from mnemon.train import RunConfig, TrainConfig, load_run
 from mnemon.train.config import dealt
@@ -175,6 +175,16 @@ def test_a_corpus_that_is_not_there_leaves_nothing_behind(tmp_path: Path) -> Non
     with pytest.raises(Problem, match="nowhere"):
         run_grid(cells, tmp_path / "runs", tmp_path / "records", 1, quiet)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_rows_are_compared_over_the_seeds_that_both_have() -> None:
+    def record(seed: int, perplexity: float) -> dict[str, Any]:
+        return {"seed": seed, "memory": {"0": {"perplexity": perplexity}}}
+
+    one, both = Found(PLAIN, [record(1, 3.0)]), Found(PLAIN, [record(0, 100.0), record(1, 4.0)])
+    first, second = paired(one, both)
+    assert [each.values("perplexity") for each in (first, second)] == [[3.0], [4.0]]
+    assert [list(each.records) for each in paired(one, Found(PLAIN, []))] == [[], []]
 
 
 def test_a_page_says_what_was_not_run(tmp_path: Path) -> None:
