@@ -11,6 +11,7 @@ import pytest
 import mnemon
 from doc_pages import ROOT, blocks, links, name, pages
 from mnemon.cli import main
+from mnemon.data import NAMED
 from mnemon.recipes import RECIPES, count_parameters, recipe
 
 SOURCES = Path(mnemon.__file__).parent
@@ -44,6 +45,16 @@ def test_links_lead_to_files(page: Path) -> None:
 @every_page
 def test_nothing_is_said_of_one_machine(page: Path) -> None:
     assert re.findall(r"(?<![\w.])/(?:home|tmp|root|work|Users)/\S*", page.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_the_page_on_data_tells_licence_and_checks(name: str) -> None:
+    page = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
+    rows = [line for line in page.splitlines() if line.startswith(f"| `{name}` |")]
+    assert len(rows) == 2
+    assert f"| {NAMED[name].licence} |" in rows[0]
+    assert f"`--data {name}:" in rows[0]
+    assert ("`--download`" in rows[0]) == (NAMED[name].fetch is not None)
 
 
 def test_index_names_every_page() -> None:

@@ -44,17 +44,17 @@ def train(
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise Problem(f"{out}: already there; choose another folder, or continue that run with --resume")
-    if start_from is not None:
-        read_config(Path(start_from))  # a folder that is no run says so before anything is read
+    # A folder that is no run says so before anything is read.
+    before = None if start_from is None else read_config(Path(start_from))
     device = pick_device(config.train.device)
     corpus = load_corpus(config.data.source, config.data) if corpus is None else corpus
     tokenizer = _tokenizer(config, corpus, tokenizer, start_from)
     config = _resolved(config, tokenizer)
     with seeded(config.train.seed, device, config.train.threads):
         model = config.model.build(config.train.seed)
-        if start_from is not None:
+        if start_from is not None and before is not None:
             take_weights(model, Path(start_from) / "model.safetensors", ADDED, DROPPED)
-            _begin_memories(model, config.model, read_config(Path(start_from)).model)
+            _begin_memories(model, config.model, before.model)
         session = _Session(out, config, Trainer(model.to(device), config.train), corpus, tokenizer)
         out.mkdir(parents=True, exist_ok=True)
         tokenizer.save(out / "tokenizer.json")

@@ -6,8 +6,6 @@ import pytest
 from mnemon.cli import main
 from mnemon.data import NAMED
 
-PAGE = Path(__file__).parents[3] / "docs" / "data.md"
-
 
 def test_every_known_data_set_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "list", "--json"]) == 0
@@ -17,16 +15,6 @@ def test_every_known_data_set_is_listed(capsys: pytest.CaptureFixture[str]) -> N
     assert main(["data", "list"]) == 0
     said = capsys.readouterr().out
     assert all(each["licence"] in said and each["origin"] in said for each in listed)
-
-
-@pytest.mark.skipif(not PAGE.exists(), reason="the documentation is not beside the tests")
-@pytest.mark.parametrize("name", NAMED)
-def test_the_page_on_data_tells_licence_and_checks(name: str) -> None:
-    rows = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith(f"| `{name}` |")]
-    assert len(rows) == 2
-    assert f"| {NAMED[name].licence} |" in rows[0]
-    assert f"`--data {name}:" in rows[0]
-    assert ("`--download`" in rows[0]) == (NAMED[name].fetch is not None)
 
 
 def test_a_check_shows_what_a_copy_holds_and_lacks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@ import importlib.util
 import json
 from pathlib import Path
 
+import datasets
 import pytest
 
 from mnemon.config import Problem
@@ -15,7 +16,6 @@ LONG = " ".join(f"word{k}" for k in range(4100))
 @pytest.fixture
 def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The `datasets` library with a cache of the test's own."""
-    datasets = pytest.importorskip("datasets", reason="needs the extra `data`")
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "cache"))
     datasets.disable_progress_bars()
 
