@@ -6,24 +6,20 @@ from pathlib import Path
 from mnemon.config import Problem
 from mnemon.data.archive import files_of
 from mnemon.data.document import Corpus, Document, joined
-from mnemon.data.jsonl import load_jsonl
 from mnemon.data.named import Named
 from mnemon.data.options import DataConfig
-from mnemon.data.source import ready_splits
 from mnemon.data.splits import divided
-from mnemon.data.text import decoded, unpacked_name
+from mnemon.data.text import decoded
 
 NAME = "arxiv-math"
 MAIN = re.compile(r"^[^%\n]*\\document(class|style)\b", re.MULTILINE)
 
 
 def read(place: Path, options: DataConfig) -> Corpus:
-    """LaTeX source, one document a paper: a folder, or a single `.tex` file, for each; or JSON Lines.
+    """LaTeX source, one document a paper: a folder, or a single `.tex` file, for each.
 
     The file with `\\documentclass` comes first, then the others by their names. Text that is not UTF-8 is left out.
     """
-    if (place.is_dir() and ready_splits(place, ".jsonl")) or unpacked_name(place).endswith(".jsonl"):
-        return load_jsonl(str(place), options)
     skipped: Counter[str] = Counter()
     return divided(NAME, _papers(place, options, skipped), skipped, place)
 
@@ -52,4 +48,5 @@ ARXIV_MATH = Named(
     licence="each paper's own",
     origin="https://info.arxiv.org/help/bulk_data.html (unpacked)",
     read=read,
+    lines=True,
 )

@@ -5,13 +5,11 @@ from pathlib import Path, PurePosixPath
 from mnemon.config import Problem
 from mnemon.data.archive import files_of
 from mnemon.data.document import Corpus, Document, joined
-from mnemon.data.jsonl import load_jsonl
 from mnemon.data.named import Named
 from mnemon.data.options import DataConfig
 from mnemon.data.order import shuffled
-from mnemon.data.source import ready_splits
 from mnemon.data.splits import divided
-from mnemon.data.text import decoded, unpacked_name
+from mnemon.data.text import decoded
 
 NAME = "github"
 # C, C++, Java, Python, Go and TypeScript, as in the paper.
@@ -22,10 +20,8 @@ def read(place: Path, options: DataConfig) -> Corpus:
     """A folder of repositories, one document each: source files in C, C++, Java, Python, Go and TypeScript.
 
     A folder's own files stand together, then its subfolders one after the other; both in an order drawn from the seed
-    (arXiv 2203.08913: files joined by a random traversal). Or JSON Lines with a repository a line.
+    (arXiv 2203.08913: files joined by a random traversal).
     """
-    if (place.is_dir() and ready_splits(place, ".jsonl")) or unpacked_name(place).endswith(".jsonl"):
-        return load_jsonl(str(place), options)
     skipped: Counter[str] = Counter()
     return divided(NAME, _repositories(place, options, skipped), skipped, place)
 
@@ -69,4 +65,5 @@ GITHUB = Named(
     licence="each repository's own; the paper took permissive ones only",
     origin="git clone of the repositories of your choice, into one folder",
     read=read,
+    lines=True,
 )

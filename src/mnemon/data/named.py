@@ -6,7 +6,10 @@ from pathlib import Path
 
 from mnemon.config import Problem
 from mnemon.data.document import Corpus
+from mnemon.data.jsonl import load_jsonl
 from mnemon.data.options import DataConfig
+from mnemon.data.source import ready_splits
+from mnemon.data.text import unpacked_name
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,8 @@ class Named:
 
     `read` makes a corpus of a local copy; `fetch`, of one on the web, where there is one that needs no program to load.
     Called like any loader: `(path, options) -> Corpus`. No path and `options.download`: it is fetched. A copy that
-    fails a check is refused, or read under the name `NAME-partial` with `options.partial`.
+    fails a check is refused, or read under the name `NAME-partial` with `options.partial`. `lines`: a copy may also be
+    JSON Lines, a document a line.
     """
 
     name: str
@@ -43,6 +47,7 @@ class Named:
     read: Callable[[Path, DataConfig], Corpus]
     fetch: Callable[[DataConfig], Corpus] | None = None
     checks: Callable[[Corpus], list[Check]] = lambda corpus: []
+    lines: bool = False
 
     def __call__(self, path: str, options: DataConfig) -> Corpus:
         corpus = replace(self._found(path, options), name=self.name)
@@ -60,6 +65,8 @@ class Named:
     def _found(self, path: str, options: DataConfig) -> Corpus:
         if path and options.download:
             raise Problem(f"{self.name}:{path}: a copy is given, nothing is downloaded; leave out one of the two")
+        if path and self.lines and _are_lines(Path(path)):
+            return load_jsonl(path, options)
         if path:
             return self.read(Path(path), options)
         if not options.download:
@@ -71,3 +78,7 @@ class Named:
                 f"{self.name}:PATH"
             )
         return self.fetch(options)
+
+
+def _are_lines(place: Path) -> bool:
+    return bool(ready_splits(place, ".jsonl")) if place.is_dir() else unpacked_name(place).endswith(".jsonl")

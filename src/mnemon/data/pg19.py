@@ -6,11 +6,10 @@ from mnemon.config import Problem
 from mnemon.data.archive import Files, files_of
 from mnemon.data.document import Corpus, Document
 from mnemon.data.hub import rows
-from mnemon.data.jsonl import load_jsonl
 from mnemon.data.named import Check, Named
 from mnemon.data.options import DataConfig
 from mnemon.data.order import shuffled
-from mnemon.data.source import HUB_SPLITS, SPLITS, ready_splits
+from mnemon.data.source import HUB_SPLITS, SPLITS
 from mnemon.data.splits import corpus_of, distinct
 from mnemon.data.text import decoded
 
@@ -21,12 +20,10 @@ BOOKS = 28_602 + 50 + 100
 
 
 def read(place: Path, options: DataConfig) -> Corpus:
-    """A book a file in the folders `train`, `validation` and `test`; or JSON Lines files of these names.
+    """A book a file in the folders `train`, `validation` and `test`.
 
     With `max_documents` only the books that are kept are read at all: the whole takes 12 GB of memory.
     """
-    if place.is_dir() and ready_splits(place, ".jsonl"):
-        return load_jsonl(str(place), options)
     files = files_of(place)
     skipped: Counter[str] = Counter()
     splits = {split: list(distinct(_books(files, split, place, options, skipped), skipped)) for split in SPLITS}
@@ -74,6 +71,7 @@ PG19 = Named(
     licence="Apache-2.0 (the collection); the books are in the public domain in the USA",
     origin="https://github.com/google-deepmind/pg19",
     read=read,
+    lines=True,
     fetch=fetch,
     checks=checks,
 )
