@@ -8,20 +8,20 @@ from torch import Tensor, nn
 from mnemon.positions.base import Position, SchemeConfig, Since
 
 
-class LearnedAbsolute(Position):
-    """x_t = E[token_t] + P[t]: one learned vector a place, drawn from N(0, std), added where tokens come in.
+class Absolute(Position):
+    """x_t = E[token_t] + P(t), added where tokens come in; t counts in the stream or in the segment.
 
-    arXiv 1706.03762, section 3.5, the variant that is learned. Places beyond the table share its last row.
+    `vectors` is P: places as [n] to vectors [n e]. Attention itself sees no positions.
     """
 
-    def __init__(self, dim: int, length: int, since: Since, std: float):
+    def __init__(self, vectors: nn.Module, since: Since):
         super().__init__()
-        self.since = since
-        self.table = nn.Parameter(torch.randn(length, dim) * std)
+        self.vectors, self.since = vectors, since
 
     def embed(self, stream: Int[Tensor, "b t"], segment: Int[Tensor, "b t"]) -> Float[Tensor, "b t e"]:
         place = stream if self.since == "stream" else segment
-        return nn.functional.embedding(place.clamp(max=len(self.table) - 1), self.table)
+        found: Tensor = self.vectors(place.flatten())
+        return found.unflatten(0, place.shape)
 
     def rotate(self, x: Tensor, position: Tensor) -> Tensor:
         return x
@@ -31,6 +31,20 @@ class LearnedAbsolute(Position):
 
     def bias(self, q: Tensor, distance: Tensor) -> None:
         return None
+
+
+class Learned(nn.Module):
+    """One learned vector a place, drawn from N(0, std). Places beyond the table share its last row.
+
+    arXiv 1706.03762, section 3.5, the variant that is learned.
+    """
+
+    def __init__(self, dim: int, length: int, std: float):
+        super().__init__()
+        self.table = nn.Parameter(torch.randn(length, dim) * std)
+
+    def forward(self, place: Int[Tensor, " n"]) -> Float[Tensor, "n e"]:
+        return nn.functional.embedding(place.clamp(max=len(self.table) - 1), self.table)
 
 
 class AbsoluteConfig(SchemeConfig):
@@ -43,4 +57,4 @@ class AbsoluteConfig(SchemeConfig):
     std: float = 1.0
 
     def build(self, dim: int, n_heads: int, head_dim: int) -> Position:
-        return LearnedAbsolute(dim, self.length, self.since, self.std)
+        return Absolute(Learned(dim, self.length, self.std), self.since)

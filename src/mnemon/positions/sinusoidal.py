@@ -2,34 +2,25 @@ from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
+from mnemon.positions.absolute import Absolute
 from mnemon.positions.base import Position, SchemeConfig, Since
 from mnemon.positions.transformer_xl import sinusoid
 
 
-class Sinusoidal(Position):
-    """x_t = E[token_t] + [sin(t w_i), cos(t w_i)], w_i = 10000^(-2i/dim), fixed, added where tokens come in.
+class Sines(nn.Module):
+    """[sin(t w_i), cos(t w_i)], w_i = 10000^(-2i/dim), fixed.
 
     arXiv 1706.03762, section 3.5, with all sines before all cosines.
     """
 
-    def __init__(self, dim: int, since: Since):
+    def __init__(self, dim: int):
         super().__init__()
-        self.dim, self.since = dim, since
+        self.dim = dim
 
-    def embed(self, stream: Int[Tensor, "b t"], segment: Int[Tensor, "b t"]) -> Float[Tensor, "b t e"]:
-        place = stream if self.since == "stream" else segment
-        return sinusoid(place.flatten(), self.dim, torch.float32).view(*place.shape, self.dim)
-
-    def rotate(self, x: Tensor, position: Tensor) -> Tensor:
-        return x
-
-    def query(self, q: Tensor) -> Tensor:
-        return q
-
-    def bias(self, q: Tensor, distance: Tensor) -> None:
-        return None
+    def forward(self, place: Int[Tensor, " n"]) -> Float[Tensor, "n e"]:
+        return sinusoid(place, self.dim, torch.float32)
 
 
 class SinusoidalConfig(SchemeConfig):
@@ -40,4 +31,4 @@ class SinusoidalConfig(SchemeConfig):
     since: Since = "stream"
 
     def build(self, dim: int, n_heads: int, head_dim: int) -> Position:
-        return Sinusoidal(dim, self.since)
+        return Absolute(Sines(dim), self.since)

@@ -6,6 +6,7 @@ from torch.optim import Optimizer
 
 from mnemon.train.config import TrainConfig
 from mnemon.train.groups import groups
+from mnemon.train.tensors import TensorOptimizer
 
 
 def adafactor(model: nn.Module, config: TrainConfig) -> list[Optimizer]:
@@ -14,7 +15,7 @@ def adafactor(model: nn.Module, config: TrainConfig) -> list[Optimizer]:
     return [Adafactor(chosen, config.lr, config.adafactor_momentum)]
 
 
-class Adafactor(Optimizer):
+class Adafactor(TensorOptimizer):
     """Adafactor, with a second moment kept as a row and a column where a tensor is large.
 
         v <- b v + (1 - b) (g^2 + eps),   b = 1 - t^-decay
@@ -43,15 +44,7 @@ class Adafactor(Optimizer):
         defaults = {"lr": lr, "momentum": momentum, "decay": decay, "clip": clip, "floor": floor}
         super().__init__(params, {**defaults, "factor_from": factor_from, "weight_decay": weight_decay})
 
-    @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """Move every parameter that has a gradient."""
-        for group in self.param_groups:
-            for p in group["params"]:
-                if p.grad is not None:
-                    self._move(p, p.grad, group)
-
-    def _move(self, p: Tensor, g: Tensor, group: dict[str, Any]) -> None:
+    def move(self, p: Tensor, g: Tensor, group: dict[str, Any]) -> None:
         state = self.state[p]
         if not state:
             state["step"] = torch.zeros(())

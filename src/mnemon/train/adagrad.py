@@ -6,6 +6,7 @@ from torch.optim import Optimizer
 
 from mnemon.train.config import TrainConfig
 from mnemon.train.groups import groups
+from mnemon.train.tensors import TensorOptimizer
 
 
 def adagrad(model: nn.Module, config: TrainConfig) -> list[Optimizer]:
@@ -14,7 +15,7 @@ def adagrad(model: nn.Module, config: TrainConfig) -> list[Optimizer]:
     return [ClippedAdagrad(chosen, config.lr, config.adagrad_clip, config.eps)]
 
 
-class ClippedAdagrad(Optimizer):
+class ClippedAdagrad(TensorOptimizer):
     """Adagrad that clips each tensor's gradient through that tensor's step size.
 
         a <- a + g^2
@@ -30,15 +31,7 @@ class ClippedAdagrad(Optimizer):
     ):
         super().__init__(params, {"lr": lr, "clip": clip, "eps": eps, "weight_decay": weight_decay})
 
-    @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """Move every parameter that has a gradient."""
-        for group in self.param_groups:
-            for p in group["params"]:
-                if p.grad is not None:
-                    self._move(p, p.grad, group)
-
-    def _move(self, p: Tensor, g: Tensor, group: dict[str, Any]) -> None:
+    def move(self, p: Tensor, g: Tensor, group: dict[str, Any]) -> None:
         state = self.state[p]
         if not state:
             state["sum"] = torch.zeros_like(p)

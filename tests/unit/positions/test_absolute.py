@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from mnemon.pools import CacheConfig, PoolsConfig
-from mnemon.positions.absolute import AbsoluteConfig, LearnedAbsolute
+from mnemon.positions.absolute import Absolute, AbsoluteConfig, Learned
 from mnemon.positions.sinusoidal import SinusoidalConfig
 from models import awake, read, small, text
 
@@ -12,16 +12,16 @@ CACHED = PoolsConfig(cache=CacheConfig(stores="hidden"))
 
 @pytest.mark.parametrize("since", ["stream", "segment"])
 def test_a_place_has_its_row_of_the_table_and_the_last_row_serves_all_beyond(since: str) -> None:
-    scheme = LearnedAbsolute(dim=4, length=6, since=since, std=1.0)
+    scheme = Absolute(Learned(dim=4, length=6, std=1.0), since)
     places = [[5, 5, 5], [0, 1, 2]] if since == "stream" else [[0, 1, 2], [3, 4, 0]]
-    assert torch.equal(scheme.embed(STREAM, SEGMENT), scheme.table[torch.tensor(places)])
+    assert torch.equal(scheme.embed(STREAM, SEGMENT), scheme.vectors.table[torch.tensor(places)])
 
 
 def test_table_starts_normal_with_a_row_a_place() -> None:
     torch.manual_seed(0)
     scheme = AbsoluteConfig(length=500, std=0.1).build(dim=6, n_heads=3, head_dim=8)
-    assert scheme.table.shape == (500, 6)
-    assert float(scheme.table.detach().std()) == pytest.approx(0.1, rel=0.05)
+    assert scheme.vectors.table.shape == (500, 6)
+    assert float(scheme.vectors.table.detach().std()) == pytest.approx(0.1, rel=0.05)
 
 
 @pytest.mark.parametrize("config", [AbsoluteConfig(length=30), SinusoidalConfig()])
