@@ -1,0 +1,4 @@
+from mnemon.memory.document import Document
+from mnemon.memory.fingerprint import Fingerprint
+
+__all__ = ["Document", "Fingerprint"]
