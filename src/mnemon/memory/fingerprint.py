@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass
 class Fingerprint:
     """What a memory belongs to: entries made by another model, or stored another way, mean nothing to this one.
 
-    `model`: its type and a digest of its weights. `tokenizer`: a digest. `layers` have a memory of `heads` key/value heads
-    of width `dim`, kept in `dtype`. `positions`: the policy that entries were read under.
+    `model`: its type and a digest of its weights. `tokenizer`: a digest. `layers` have a memory of `heads` key/value
+    heads of width `dim`, kept in `dtype`. `positions`: the policy that entries were read under.
     """
 
     model: str
