@@ -1,0 +1,3 @@
+from mnemon.hosts.support import FAMILIES, Family, family
+
+__all__ = ["FAMILIES", "Family", "family"]
