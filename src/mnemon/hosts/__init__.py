@@ -1,3 +1,14 @@
+from importlib.util import find_spec
+
+from mnemon.config import Problem
+
+if find_spec("transformers") is None:
+    raise Problem("attaching a memory to a model needs transformers: pip install 'mnemon[hf]'")
+
+from mnemon.hosts.attach import attach, detach
+from mnemon.hosts.citing import Citation, Cited
+from mnemon.hosts.config import MemoryConfig
+from mnemon.hosts.memory import Memory
 from mnemon.hosts.support import FAMILIES, Family, family
 
-__all__ = ["FAMILIES", "Family", "family"]
+__all__ = ["FAMILIES", "Citation", "Cited", "Family", "Memory", "MemoryConfig", "attach", "detach", "family"]

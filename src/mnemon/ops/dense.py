@@ -18,14 +18,18 @@ def partial_dense(
     seen: Bool[Tensor, "#b #h t n"] | None = None,
     weight: Float[Tensor, "h t n"] | None = None,
     dropout: float = 0.0,
+    softcap: float | None = None,
 ) -> Partial:
     """Attention over one pool, with its log-sum-exp: the reference every fast path is compared with.
 
     s = q k^T + bias;  z = log sum_n w exp(s);  o = (w exp(s - z)) v, over the keys that are `seen`; float32 at least.
-    `q` carries the scale; `weight` w in [0, 1] is the soft span mask of arXiv 1905.07799 eq. 2, a factor and not an
-    additive log-mask, whose gradient is NaN at w = 0. Dropout acts on the normalised weights (1907.01470, code).
+    `softcap` c makes it s = c tanh(q k^T / c) + bias. `q` carries the scale; `weight` w in [0, 1] is the soft span mask
+    of arXiv 1905.07799 eq. 2, a factor and not an additive log-mask, whose gradient is NaN at w = 0. Dropout acts on
+    the normalised weights (1907.01470, code).
     """
     s = wide(q @ k.mT)  # b h t n
+    if softcap is not None:
+        s = softcap * (s / softcap).tanh()
     if bias is not None:
         s = s + bias
     if weight is not None:

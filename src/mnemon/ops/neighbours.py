@@ -12,22 +12,31 @@ from mnemon.ops.kv import Neighbours, Partial, wide, write_count
 TILE_BYTES = 1 << 25  # gathered keys of one tile: 32 MiB stays near the last-level cache and bounds peak memory
 
 
-def partial_neighbours(q: Float[Tensor, "b h t d"], read: Neighbours) -> Partial:
+def partial_neighbours(
+    q: Float[Tensor, "b h t d"],
+    read: Neighbours,
+    bias: Float[Tensor, "b h t k"] | None = None,
+    softcap: float | None = None,
+) -> Partial:
     """Attention over each query's own retrieved entries, with its log-sum-exp.
 
     s_j = q . k_j;  z = log sum_j exp(s_j);  o = sum_j exp(s_j - z) v_j, over the k valid neighbours
-    (arXiv 2203.08913, section 3.2). Keys and values are state: gradients reach q alone. Entries are gathered tile by
-    tile, in forward and again in backward, so that no copy of k keys per query is ever kept.
+    (arXiv 2203.08913, section 3.2). Keys and values are state: gradients reach q and `bias` alone, which is added to
+    s after it was capped, s <- c tanh(s / c), where `softcap` c is given. Entries are gathered tile by tile, in forward
+    and again in backward, so that no copy of k keys per query is ever kept.
     """
-    o, z, a = _NeighbourAttention.apply(q, read)  # type: ignore[no-untyped-call]  # torch has no types for it
+    o, z, a = _NeighbourAttention.apply(q, bias, read, softcap)  # type: ignore[no-untyped-call]  # no types in torch
     return Partial(o, z, a)
 
 
 class _NeighbourAttention(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, q: Tensor, read: Neighbours) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(
+        ctx: Any, q: Tensor, bias: Tensor | None, read: Neighbours, softcap: float | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         _check_unwritten(read)
         ids, valid, flat = _flat(q, read)
+        added = None if bias is None else bias.flatten(0, 2)
         width = ids.shape[-1]
         keys, values = read.keys.flatten(0, 2), read.values.flatten(0, 2)
         o = torch.zeros_like(flat)
@@ -36,6 +45,8 @@ class _NeighbourAttention(torch.autograd.Function):
         z, a = wide(flat.new_full(flat.shape[:1], nothing)), wide(flat.new_full(ids.shape, share))
         for tile in _tiles(flat, ids, valid):
             s = wide(torch.bmm(_gather(keys, ids[tile], flat.dtype), flat[tile].unsqueeze(-1)).squeeze(-1))
+            s = s if softcap is None else softcap * (s / softcap).tanh()
+            s = s if added is None else s + added[tile]
             if valid is not None:
                 s = s.masked_fill(~valid[tile], 0.0 if read.zeros else -math.inf)
             peak = s.amax(-1, keepdim=True).clamp(min=torch.finfo(s.dtype).min)
@@ -47,9 +58,10 @@ class _NeighbourAttention(torch.autograd.Function):
             z[tile] = (total.log() + peak).masked_fill(empty, -math.inf).squeeze(-1)
             a[tile] = weights
             o[tile] = _weighted(values, ids[tile], _kept(weights, valid, tile), flat.dtype)
-        ctx.save_for_backward(a)
-        ctx.read, ctx.shape = read, q.shape
-        ctx.dtype = flat.dtype
+        # A cap's slope follows from the scores, which are computed again.
+        ctx.save_for_backward(a, *(() if softcap is None else (q,)))
+        ctx.read, ctx.shape, ctx.softcap = read, q.shape, softcap
+        ctx.dtype, ctx.biased = flat.dtype, None if bias is None else bias.dtype
         ctx.set_materialize_grads(False)
         b, h, t, _d = q.shape
         weights = a.view(b, h, t, width)
@@ -58,15 +70,17 @@ class _NeighbourAttention(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, do: Tensor | None, dz: Tensor | None, _: Tensor | None) -> tuple[Tensor, None]:
-        (a,) = ctx.saved_tensors
+    def backward(
+        ctx: Any, do: Tensor | None, dz: Tensor | None, _: Tensor | None
+    ) -> tuple[Tensor, Tensor | None, None, None]:
+        a, *saved = ctx.saved_tensors
         read: Neighbours = ctx.read
         _check_unwritten(read)
         shape = ctx.shape
-        anchor = torch.empty(shape, dtype=ctx.dtype, device=a.device)
+        anchor = saved[0] if saved else torch.empty(shape, dtype=ctx.dtype, device=a.device)
         ids, valid, flat = _flat(anchor, read)
         keys, values = read.keys.flatten(0, 2), read.values.flatten(0, 2)
-        dq = torch.zeros_like(flat)
+        dq, dbias = torch.zeros_like(flat), None if ctx.biased is None else torch.zeros_like(a)
         grad_o = None if do is None else do.reshape(-1, shape[-1]).to(flat.dtype)
         grad_z = None if dz is None else dz.reshape(-1, 1)
         for tile in _tiles(flat, ids, valid):
@@ -78,8 +92,14 @@ class _NeighbourAttention(torch.autograd.Function):
                 ds = weights * (da - (weights * da).sum(-1, keepdim=True))
             if grad_z is not None:
                 ds = ds + weights * grad_z[tile]
+            if dbias is not None:
+                dbias[tile] = _kept(ds, valid, tile)
+            if ctx.softcap is not None:
+                s = wide(torch.bmm(_gather(keys, ids[tile], flat.dtype), flat[tile].unsqueeze(-1)).squeeze(-1))
+                ds = ds * (1 - (s / ctx.softcap).tanh().square())
             dq[tile] = _weighted(keys, ids[tile], _kept(ds, valid, tile), flat.dtype)
-        return dq.view(shape), None
+        shaped = None if dbias is None else dbias.to(ctx.biased).view(*shape[:3], -1)
+        return dq.view(shape), shaped, None, None
 
 
 def _check_unwritten(read: Neighbours) -> None:

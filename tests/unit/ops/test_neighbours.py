@@ -173,3 +173,32 @@ def test_neighbours_run_where_no_gradient_is_taken() -> None:
     with torch.inference_mode():
         part = partial_neighbours(queries().detach(), stored())
     torch.testing.assert_close(part.o, dense(queries(), stored()).o.detach())
+
+
+@pytest.mark.parametrize("softcap", [None, 1.5])
+@pytest.mark.parametrize("biased", [False, True])
+def test_bias_and_cap_are_those_of_dense_attention(softcap: float | None, biased: bool) -> None:
+    torch.manual_seed(0)
+    b, h, t, d, m, k = 2, 3, 5, 4, 11, 6
+    keys, values = torch.randn(2, b, h, m, d, dtype=torch.float64).unbind()
+    q = torch.randn(b, h, t, d, dtype=torch.float64, requires_grad=True)
+    bias = torch.randn(b, h, t, k, dtype=torch.float64, requires_grad=True) if biased else None
+    ids = torch.rand(b, h, t, m).argsort(-1)[..., :k]
+    valid = torch.rand(b, h, t, k) > 0.2
+    read = Neighbours(
+        keys, values, torch.zeros(b, m, dtype=torch.long), torch.arange(b), ids, valid, torch.zeros(b, h, t, k), 0
+    )
+    s = torch.einsum(
+        "bhtd,bhtkd->bhtk",
+        q,
+        keys.unsqueeze(2).expand(-1, -1, t, -1, -1).gather(3, ids.unsqueeze(-1).expand(-1, -1, -1, -1, d)),
+    )
+    s = s if softcap is None else softcap * (s / softcap).tanh()
+    s = (s if bias is None else s + bias).masked_fill(~valid, -torch.inf)
+    v = values.unsqueeze(2).expand(-1, -1, t, -1, -1).gather(3, ids.unsqueeze(-1).expand(-1, -1, -1, -1, d))
+    expected = (s.softmax(-1).unsqueeze(-1) * v).sum(-2), s.logsumexp(-1)
+    part = partial_neighbours(q, read, bias, softcap)
+    torch.testing.assert_close((part.o, part.z), expected)
+    leaves = [q] if bias is None else [q, bias]
+    got, want = (torch.autograd.grad(o.sin().sum() + z.cos().sum(), leaves) for o, z in ((part.o, part.z), expected))
+    torch.testing.assert_close(got, want)

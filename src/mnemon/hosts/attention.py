@@ -1,0 +1,161 @@
+"""Where a memory meets a host: in the attention function of single layers.
+
+The host's attention module calls the function that its config names. A layer that has a memory gets a config of its own
+which names `attend`; the model's masks and all other layers follow the model's config as before.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+from transformers import AttentionInterface
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+from mnemon.config import Problem
+from mnemon.hosts.seam import Found, Seam, Seen, seam_of
+from mnemon.ops import Partial, gated, joint, partial_dense, partial_neighbours, write_count
+
+NAME = "mnemon"  # of `attend` in transformers' registry
+MASKS = ("sdpa", "eager")  # implementations whose masks are tensors, which one softmax over two pools needs
+
+Answer = tuple[Tensor, Tensor | None]
+
+
+@dataclass(frozen=True)
+class Host:
+    """One call of a host's attention: its inputs, and the function that would answer.
+
+    Queries, and keys and values with cached ones first, are as the host has them: rotated.
+    """
+
+    query: Float[Tensor, "b h t d"]
+    key: Float[Tensor, "b g n d"]
+    value: Float[Tensor, "b g n d"]
+    mask: Tensor | None
+    settings: dict[str, Any]
+    function: Callable[..., Answer]
+    name: str
+
+    def answer(self, module: nn.Module) -> Answer:
+        """What the host would compute: o [b t h d]."""
+        return self.function(module, self.query, self.key, self.value, self.mask, **self.settings)
+
+    def rows(self, rows: Tensor) -> "Host":
+        """The same for some rows of the batch."""
+        mask = self.mask if self.mask is None or len(self.mask) == 1 else self.mask[rows]
+        return replace(self, query=self.query[rows], key=self.key[rows], value=self.value[rows], mask=mask)
+
+
+def attend(
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **settings: Any
+) -> Answer:
+    """The host's attention where nothing is remembered, else that merged with what the memory says: o [b t h d]."""
+    seam = seam_of(module)
+    assert seam is not None
+    eager = sys.modules[type(module).__module__].eager_attention_forward
+    name = seam.shared._attn_implementation
+    function = ALL_ATTENTION_FUNCTIONS.get_interface(name, eager)
+    host = Host(query, key, value, attention_mask, settings, function, name)
+    if seam.source.keeps:
+        t = query.shape[2]
+        seam.source.keep(seam.layer, seam.place.raw(module, key[:, :, -t:]), value[:, :, -t:])
+    if not seam.source.remembers:
+        return _counted(seam, host.answer(module))
+    raw = seam.place.raw(module, query)
+    found = seam.source.search(seam.layer, rearrange(raw, "b (g j) t d -> b g (j t) d", g=key.shape[1]))
+    rows = torch.cat([each.rows for each in found]) if found else torch.empty(0)
+    if len(found) == 1 and len(rows) == len(query):
+        return _merged(module, seam, host, raw, found), None
+    o, weights = host.answer(module)
+    if not found:
+        return _counted(seam, (o, weights))
+    return o.index_copy(0, rows, _merged(module, seam, host.rows(rows), raw[rows], found).to(o.dtype)), None
+
+
+AttentionInterface.register(NAME, attend)
+
+
+def _counted(seam: Seam, answer: Answer) -> Answer:
+    """The host's answer; in training the gate stays in the graph, for trainers that count the gradients they get."""
+    learned = [p for p in seam.gate.parameters() if p.requires_grad]
+    if not learned or not torch.is_grad_enabled():
+        return answer
+    return answer[0] + (torch.stack([p.sum() for p in learned]).sum() * 0.0).to(answer[0].dtype), answer[1]
+
+
+def _merged(module: nn.Module, seam: Seam, host: Host, raw: Tensor, found: Sequence[Found]) -> Float[Tensor, "b t h d"]:
+    """Host and memory merged, for rows in the order in which stores have been searched."""
+    parts, start = [], 0
+    for each in found:
+        rows = slice(start, start + len(each.rows))
+        parts.append(_remembered(module, seam, each, host, rows, raw[rows]))
+        start = rows.stop
+    memory = Partial(torch.cat([part.o for part in parts]), torch.cat([_z(part) for part in parts]))
+    if seam.gate.bias is not None:
+        own = rearrange(host.answer(module)[0], "b t h d -> b h t d")
+        merged = gated(Partial(own, None), memory, seam.gate.bias.sigmoid())
+    else:
+        merged = joint([_own(host), memory])
+    if seam.trace is not None:
+        seam.trace += _drawn(seam.layer, found, parts, merged)
+    return rearrange(merged.o, "b h t d -> b t h d").contiguous()
+
+
+def _remembered(module: nn.Module, seam: Seam, found: Found, host: Host, rows: slice, raw: Tensor) -> Partial:
+    """What one search's neighbours say to the queries of its rows."""
+    t, (s, g) = raw.shape[2], found.read.ids.shape[:2]
+    r = raw.shape[0] // s
+    q = seam.place.meets(module, host.query[rows], raw, found.before) * host.settings["scaling"]
+    keys, read = seam.place.keys(module, found.read), found.read
+    read = read if keys is read.keys else replace(read, keys=keys, version=write_count(keys))
+    bias = seam.gate.by_age(rearrange(found.age, "s g (r j t) k -> (s r) (g j) t k", r=r, t=t))
+    bias = None if bias is None else rearrange(bias, "(s r) (g j) t k -> s g (r j t) k", s=s, g=g)
+    line = rearrange(q, "(s r) (g j) t d -> s g (r j t) d", s=s, g=g)
+    part = partial_neighbours(line, read, bias, host.settings.get("softcap"))
+    assert part.weights is not None
+    return Partial(
+        rearrange(part.o, "s g (r j t) d -> (s r) (g j) t d", r=r, t=t),
+        rearrange(_z(part), "s g (r j t) -> (s r) (g j) t", r=r, t=t),
+        rearrange(part.weights, "s g (r j t) k -> (s r) (g j) t k", r=r, t=t),
+    )
+
+
+def _own(host: Host) -> Partial:
+    """The host's own attention with its log-sum-exp, which its function does not give."""
+    if host.name not in MASKS:
+        raise Problem(f"a joint merge needs the attention implementation {' or '.join(MASKS)}, not {host.name!r}")
+    g, t, n = host.key.shape[1], host.query.shape[2], host.key.shape[2]
+    j, mask = host.query.shape[1] // g, host.mask
+    if mask is None and t > 1:
+        mask = torch.ones(1, 1, t, n, dtype=torch.bool, device=host.query.device).tril(n - t)
+    if mask is not None:
+        mask = mask.repeat(1, 1, j, 1) if mask.shape[1] == 1 else rearrange(mask, "b (g j) t n -> b g (j t) n", g=g)
+    seen, bias = (mask, None) if mask is None or mask.dtype == torch.bool else (None, mask)
+    q = rearrange(host.query * host.settings["scaling"], "b (g j) t d -> b g (j t) d", g=g)
+    dropout, softcap = host.settings.get("dropout", 0.0), host.settings.get("softcap")
+    part = partial_dense(q, host.key, host.value, bias, seen, dropout=dropout, softcap=softcap)
+    o, z = rearrange(part.o, "b g (j t) d -> b (g j) t d", t=t), rearrange(_z(part), "b g (j t) -> b (g j) t", t=t)
+    return Partial(o, z)
+
+
+def _drawn(layer: int, found: Sequence[Found], parts: Sequence[Partial], merged: Partial) -> list[Seen]:
+    """Each neighbour's share of the output: its weight among neighbours, times the memory's share."""
+    assert merged.weights is not None
+    shares = merged.weights[..., -1:].detach().split([len(each.rows) for each in found])
+    drawn = []
+    for each, part, share in zip(found, parts, shares, strict=True):
+        assert part.weights is not None
+        s, t = len(each.read.ids), part.weights.shape[2]
+        ids = rearrange(each.read.ids, "s g (r j t) k -> (s r) (g j) t k", r=len(each.rows) // s, t=t)
+        drawn.append(Seen(layer, each.rows, ids, share * part.weights))
+    return drawn
+
+
+def _z(part: Partial) -> Tensor:
+    assert part.z is not None
+    return part.z

@@ -1,0 +1,160 @@
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import ModelOutput
+
+from mnemon.config import Problem
+from mnemon.data.text import read_text
+from mnemon.hosts.citing import Cited, Citing
+from mnemon.hosts.config import MemoryConfig
+from mnemon.hosts.fingerprint import tokenizer_digest, weights_digest
+from mnemon.hosts.namespaces import Namespaces, all_documents
+from mnemon.hosts.reading import Progress, Reader
+from mnemon.hosts.seam import Seam
+from mnemon.hosts.segments import Text, decoded, prefix, tokenized
+from mnemon.memory import Document, Fingerprint
+
+
+class Memory:
+    """What an attached host has read, and everything that can be done with it. `attach` makes it.
+
+    The host reads it in every forward and `generate`, and never writes it: `read` does, one document after the other.
+    Every document is read from an empty cache; unless the config says `sees="memory"`, it is read as if nothing else
+    had been, so that forgetting a document equals never having read it.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase | None,
+        config: MemoryConfig,
+        layers: tuple[int, ...],
+    ):
+        self.model, self.tokenizer, self.config, self.layers = model, tokenizer, config, layers
+        self.source = Namespaces(config)
+        self.seams: list[Seam] = []
+        self.citing = Citing(model, tokenizer, self.source)
+        self._reader = Reader(model, layers, config, self.source, prefix(tokenizer))
+
+    def __len__(self) -> int:
+        """Entries of all namespaces, in each layer."""
+        return sum(map(len, self.source.stores.values()))
+
+    @property
+    def documents(self) -> list[Document]:
+        """Everything that is remembered, oldest first within each namespace."""
+        return all_documents(self.source.stores)
+
+    def read(
+        self,
+        path: str | Path | None = None,
+        *,
+        text: str | None = None,
+        input_ids: Int[Tensor, "*one n"] | None = None,
+        document: str | None = None,
+        namespace: str = "",
+        progress: Progress = lambda done, total: None,
+    ) -> int:
+        """Remember a file, a text or tokens under the id `document`; how many entries came.
+
+        The id of a file is its path unless another is given. `progress` is told how many tokens of how many are behind.
+        If it is interrupted nothing of the document is remembered.
+        """
+        given = [each is not None for each in (path, text, input_ids)]
+        if sum(given) != 1:
+            raise Problem("give one of path, text and input_ids to read")
+        name = document or (str(path) if path is not None else None)
+        if name is None:
+            raise Problem("text and input_ids need an id: give document=...")
+        store = self.source.store(namespace)
+        if name in store.names:
+            raise Problem(f"document {name!r} is remembered already: replace or forget it, or give another id")
+        source, whole = self._text(path, text, input_ids)
+        try:
+            return self._reader.read(_blank(name, namespace, source, whole.text), whole, store, progress)
+        except BaseException:
+            if name in store.names:
+                store.forget(name)
+            raise
+
+    def _text(self, path: str | Path | None, text: str | None, input_ids: Tensor | None) -> tuple[str, Text]:
+        if input_ids is not None:
+            if input_ids.numel() != input_ids.shape[-1]:
+                raise Problem(f"input_ids of shape {tuple(input_ids.shape)}: give the tokens of one document")
+            return "tokens", decoded(input_ids.reshape(-1).cpu(), self.tokenizer)
+        if self.tokenizer is None:
+            raise Problem("reading text needs a tokenizer: attach(model, tokenizer), or give input_ids")
+        if path is not None:
+            skipped: dict[str, int] = {}
+            found = read_text(Path(path), strict=True, skipped=skipped)  # type: ignore[arg-type]
+            assert found is not None
+            return str(path), tokenized(found, self.tokenizer)
+        assert text is not None
+        return "text", tokenized(text, self.tokenizer)
+
+    def forget(self, document: str, namespace: str = "") -> int:
+        """Drop a document: afterwards all is as if it had never been read. How many entries went."""
+        return len(self.source.store(namespace).forget(document))
+
+    def replace(
+        self, document: str, text: str, namespace: str = "", progress: Progress = lambda done, total: None
+    ) -> int:
+        """Forget a document and remember a new text under its id; how many entries came. It is all or nothing."""
+        store = self.source.store(namespace)
+        if document not in store.names:
+            store.forget(document)  # says which names there are
+        kept = store.documents()
+        try:
+            store.forget(document)
+            return self.read(text=text, document=document, namespace=namespace, progress=progress)
+        except BaseException:
+            self.source.stores[namespace] = fresh = type(store)(store.size)
+            for each in kept:
+                fresh.add(each)
+            raise
+
+    @contextmanager
+    def using(self, namespaces: str | Sequence[str]) -> Iterator[None]:
+        """Within it, row r of every call sees namespace r alone; one name goes for all rows."""
+        before = self.source.using
+        self.source.using = (namespaces,) if isinstance(namespaces, str) else tuple(namespaces)
+        if not self.source.using:
+            raise Problem("using needs a namespace for each row, or one for all")
+        try:
+            yield
+        finally:
+            self.source.using = before
+
+    def citations(self, out: Int[Tensor, "b n"] | ModelOutput, top: int = 4) -> list[list[Cited]]:
+        """What each generated token of the last call drew on: `out` is what `generate` returned.
+
+        The sequences are read once more with the memory, which gives what their generation saw, however they were
+        chosen: greedily, by sampling, among beams or with an assistant.
+        """
+        sequences = out["sequences"] if isinstance(out, ModelOutput) else out
+        return self.citing.cite(sequences, self.seams, top)
+
+    def fingerprint(self) -> Fingerprint:
+        """What this memory belongs to."""
+        heads, dim = self._reader.shape()
+        return Fingerprint(
+            model=weights_digest(self.model),
+            tokenizer=tokenizer_digest(self.tokenizer),
+            layers=self.layers,
+            heads=heads,
+            dim=dim,
+            positions=self.config.positions,
+            dtype=str(self.model.dtype).removeprefix("torch."),
+        )
+
+
+def _blank(name: str, namespace: str, source: str, text: str) -> Document:
+    none = torch.empty(0, dtype=torch.long)
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return Document(name, namespace, source, text, now, none, none.view(0, 2), none, {}, {})

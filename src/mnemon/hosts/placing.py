@@ -1,0 +1,74 @@
+"""Where remembered keys stand for a rotary host: queries and keys as they meet under each policy.
+
+A host's query is q' = a R(p) q and its key k' = a R(p) k, with a rotation R and, for some scaled ones, a factor a. What
+is stored is k. All policies keep both factors, so that scores have the temperature that the host knows.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from mnemon.hosts.config import MemoryConfig
+from mnemon.hosts.rotary import Angles, rotate, unrotate
+from mnemon.ops import Neighbours
+
+Turn = Callable[[Tensor], Angles | None]
+
+
+@dataclass
+class Place:
+    """The rotation of one layer: `angles` of the forward that runs, and `turn`, the host's angles of any positions.
+
+    Both give None in a layer without rotation, for which all policies are the same.
+    """
+
+    config: MemoryConfig
+    turn: Turn
+    angles: Angles | None = None
+    _turned: WeakTensorKeyDictionary = field(default_factory=WeakTensorKeyDictionary)
+
+    def raw(self, module: nn.Module, x: Float[Tensor, "b h t d"]) -> Float[Tensor, "b h t d"]:
+        """The host's queries or keys of this forward before their rotation."""
+        return x if self.angles is None else unrotate(module, x, *self.angles)
+
+    def meets(
+        self,
+        module: nn.Module,
+        query: Float[Tensor, "b h t d"],
+        raw: Float[Tensor, "b h t d"],
+        before: Int[Tensor, " s"],
+    ) -> Float[Tensor, "b h t d"]:
+        """The queries as they meet what `keys` gives; `before` tokens were there before the host's position 0."""
+        if self.angles is None:
+            return query
+        start = self._at(torch.zeros(1, 1, dtype=torch.long, device=query.device))
+        if self.config.positions == "original":
+            shifted = rotate(module, query, *self._at(before[:, None].to(query.device)))
+            return unrotate(module, shifted, *start)
+        if self.config.positions == "clamped":
+            distance = torch.full((1, 1), self.config.clamp, device=query.device)
+            raw = rotate(module, raw, *self._at(distance))
+        elif self.config.positions == "first":
+            raw = query
+        else:
+            raw = rotate(module, raw, *start)
+        return rotate(module, raw, *start)
+
+    def keys(self, module: nn.Module, read: Neighbours) -> Float[Tensor, "s g m d"]:
+        """The store's keys, rotated at places of their own where they have such: once for each state of the store."""
+        if self.angles is None or self.config.positions != "original":
+            return read.keys
+        version, turned = self._turned.get(read.keys, (-1, read.keys))
+        if version != read.version:
+            turned = rotate(module, read.keys, *self._at(read.positions))
+            self._turned[read.keys] = read.version, turned
+        return turned
+
+    def _at(self, positions: Tensor) -> Angles:
+        found = self.turn(positions)
+        assert found is not None
+        return found
