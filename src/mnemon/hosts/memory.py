@@ -1,3 +1,4 @@
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -91,8 +92,7 @@ class Memory:
         if self.tokenizer is None:
             raise Problem("reading text needs a tokenizer: attach(model, tokenizer), or give input_ids")
         if path is not None:
-            skipped: dict[str, int] = {}
-            found = read_text(Path(path), strict=True, skipped=skipped)  # type: ignore[arg-type]
+            found = read_text(Path(path), strict=True, skipped=Counter())
             assert found is not None
             return str(path), tokenized(found, self.tokenizer)
         assert text is not None

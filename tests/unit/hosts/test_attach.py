@@ -14,7 +14,15 @@ def mixed() -> Qwen3ForCausalLM:
     kinds = ["full_attention", "sliding_attention", "sliding_attention", "full_attention"]
     sizes = {"hidden_size": 16, "intermediate_size": 16, "num_attention_heads": 2, "num_key_value_heads": 1}
     return Qwen3ForCausalLM(
-        Qwen3Config(vocab_size=31, head_dim=8, num_hidden_layers=4, layer_types=kinds, sliding_window=4, **sizes)
+        Qwen3Config(
+            vocab_size=31,
+            head_dim=8,
+            num_hidden_layers=4,
+            layer_types=kinds,
+            use_sliding_window=True,
+            sliding_window=4,
+            **sizes,
+        )
     )
 
 

@@ -2,8 +2,8 @@ import pytest
 import torch
 
 import mnemon
+from foreign import foreign
 from mnemon.hosts import attention
-from mnemon.hosts.seam import seam_of
 from readers import GROUPS, HEADS, llama, tokens
 
 WHOLE = {"segment": 9, "overlap": 0, "top_k": 1000, "size": 1000, "sees": "memory", "positions": "original"}
@@ -59,19 +59,17 @@ def test_heads_search_their_group_and_merge_by_their_own_log_sum_exp(monkeypatch
 
 
 def test_gradients_of_gate_slope_and_weights_are_those_of_finite_differences() -> None:
-    model, ids = llama(), tokens(2, 5)
+    model, ids = foreign("gpt_neox", "sdpa"), tokens(2, 5) % 61  # its norms stay in float64
     memory = mnemon.attach(model, layers=(1,), merge="gated", age=True, top_k=4)
-    memory.read(input_ids=tokens(30, seed=1), document="a")
-    seam = seam_of(model.model.layers[1].self_attn)
-    assert seam is not None
-    seam.gate.double()
-    torch.nn.init.normal_(seam.gate.slope)
-    weight = model.model.layers[1].self_attn.q_proj.weight
+    memory.read(input_ids=tokens(30, seed=1) % 61, document="a")
+    gate = memory.seams[0].gate.double()
+    torch.nn.init.normal_(gate.slope)
+    weight = model.gpt_neox.layers[1].attention.query_key_value.weight
 
     def loss() -> torch.Tensor:
         return model(ids).logits.sin().mean()
 
-    for leaf in (seam.gate.bias, seam.gate.slope, weight):
+    for leaf in (gate.bias, gate.slope, weight):
         (got,) = torch.autograd.grad(loss(), leaf)
         direction = torch.randn_like(leaf)
         with torch.no_grad():
