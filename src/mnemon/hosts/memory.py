@@ -17,8 +17,9 @@ from mnemon.hosts.config import MemoryConfig
 from mnemon.hosts.fingerprint import tokenizer_digest, weights_digest
 from mnemon.hosts.namespaces import Namespaces, all_documents
 from mnemon.hosts.reading import Progress, Reader
-from mnemon.hosts.seam import Seam
 from mnemon.hosts.segments import Text, decoded, prefix, tokenized
+from mnemon.hosts.sewing import seams, sew
+from mnemon.hosts.support import family
 from mnemon.memory import Document, Fingerprint
 
 
@@ -33,15 +34,21 @@ class Memory:
     def __init__(
         self,
         model: PreTrainedModel,
-        tokenizer: PreTrainedTokenizerBase | None,
-        config: MemoryConfig,
-        layers: tuple[int, ...],
+        tokenizer: PreTrainedTokenizerBase | None = None,
+        config: MemoryConfig | None = None,
     ):
-        self.model, self.tokenizer, self.config, self.layers = model, tokenizer, config, layers
-        self.source = Namespaces(config)
-        self.seams: list[Seam] = []
+        family(model)
+        if seams(model):
+            raise Problem("this model has a memory already: detach it first")
+        self.model, self.tokenizer, self.config = model, tokenizer, config or MemoryConfig()
+        self.source, first = Namespaces(self.config), prefix(tokenizer)
+        self.seams = sew(model, self.config, self.source)
+        self.layers = tuple(seam.layer for seam in self.seams)
+        for seam in self.seams:
+            seam.owner = self
         self.citing = Citing(model, tokenizer, self.source)
-        self._reader = Reader(model, layers, config, self.source, prefix(tokenizer))
+        self.seams[0].handles.append(model.register_forward_pre_hook(self.citing.calls, with_kwargs=True))
+        self._reader = Reader(model, self.layers, self.config, self.source, first)
 
     def __len__(self) -> int:
         """Entries of all namespaces, in each layer."""

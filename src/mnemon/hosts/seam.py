@@ -66,8 +66,8 @@ class Seen:
 class Seam:
     """What a layer with a memory carries: whom it asks, and how it merges.
 
-    `shared` is the config of the whole model, which names the host's own attention. `trace`, where it is a list, gets
-    what every forward draws from the memory.
+    `shared` is the config of the whole model, which names the host's own attention; `owner` the memory that was
+    attached. `trace`, where it is a list, gets what every forward draws from the memory.
     """
 
     layer: int
@@ -77,6 +77,7 @@ class Seam:
     place: Place
     gate: HeadGate
     trace: list[Seen] | None = None
+    owner: object = None
     handles: list[RemovableHandle] = field(default_factory=list)
 
 
