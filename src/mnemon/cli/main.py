@@ -11,6 +11,7 @@ COMMANDS = {
     "eval": "loss of a run on unseen documents, for several memory sizes",
     "generate": "read files into memory, then continue a prompt",
     "inspect": "show for every token of a text what memory did for it",
+    "memory": "list, show, forget, merge or check what was saved of a memory",
     "data": "known data sets, and whether a copy of one is whole",
     "params": "parameters of a recipe, part by part",
     "recipes": "the models that can be trained",

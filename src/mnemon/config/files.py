@@ -42,3 +42,12 @@ def read_json(path: Path) -> Any:
         raise Problem(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise Problem(f"{path}: cannot be read as JSON ({error})") from None
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring new names in `folder` to the disk."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

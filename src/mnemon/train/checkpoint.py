@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from mnemon.config import Problem, read_json, write_json
+from mnemon.config import Problem, read_json, sync_folder, write_json
 
 FORMAT, VERSION = "mnemon-checkpoint", 1
 
@@ -40,11 +40,11 @@ def save(folder: Path, step: int, tensors: Mapping[str, Mapping[str, Tensor]], v
         write_json(
             temporary / "state.json", {"format": FORMAT, "version": VERSION, "step": step, "files": digests, **values}
         )
-        _sync(temporary)
+        sync_folder(temporary)
         if target.exists():  # damaged, or it would have been continued
             shutil.rmtree(target)
         os.rename(temporary, target)
-        _sync(folder)
+        sync_folder(folder)
     except (OSError, SafetensorError) as error:
         raise Problem(
             f"{target}: the checkpoint could not be saved ({error}); earlier ones are untouched, make room and resume"
@@ -124,11 +124,3 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 def _digest(path: Path) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "blake2b").hexdigest()
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
