@@ -60,8 +60,8 @@ def serialised(document: Document, precision: str) -> tuple[Parts, str]:
 def _parts(tensors: Mapping[str, Tensor]) -> Parts:
     """Header and data as safetensors lays them out.
 
-    Tensors stand in the order of what divides their bytes, 64 first: so each is aligned to its type, and keys and values
-    of usual widths to 64 bytes, as fresh tensors are.
+    Tensors stand in the order of what divides their bytes, 64 first: so each is aligned to its type, and keys and
+    values of usual widths to 64 bytes, as fresh tensors are.
     """
     header: dict[str, Any] = {"__metadata__": {"format": FORMAT}}
     data: Parts = []
