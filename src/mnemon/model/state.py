@@ -99,6 +99,16 @@ class MemoryState:
             self.states[index] = {name: pool.select(states[name], rows) for name, pool in layer.items()}
         self.position, self.phase = self.position[rows.cpu()], self.phase[rows.cpu()]
 
+    def copied(self) -> "MemoryState":
+        """A state of its own that remembers the same: what is committed to one, the other never sees."""
+        twin = copy.copy(self)
+        twin.states = [
+            # Only a store is ever changed in place, and `loaded` takes a copy of it; all else is replaced.
+            {name: state.loaded(name, state.tensors(name)) for name, state in layer.items()}
+            for layer in self.states
+        ]
+        return twin
+
     def shuffled(self, seed: int) -> "MemoryState":
         """A state to read with, a control: each row's remembered values are dealt out anew among its keys.
 

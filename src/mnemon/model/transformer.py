@@ -141,8 +141,11 @@ class Transformer(nn.Module):
         lengths: Int[Tensor, " b"] | None = None,
         inspect: bool = False,
     ) -> tuple[Output, list[Fresh]]:
-        """(output, update): feed at most `state.room()` tokens, then `state.commit(update)` after `backward`."""
-        if tokens.shape[1] > state.room():
+        """(output, update): feed at most `state.room()` tokens, then `state.commit(update)` after `backward`.
+
+        With `lengths`, of which tokens each row's first ones are real, each row may be fed up to its own boundary.
+        """
+        if int((state.phase + (tokens.shape[1] if lengths is None else lengths)).max()) > state.segment:
             raise ValueError(f"{tokens.shape[1]} tokens cross a segment boundary: feed at most {state.room()}")
         call = Call(lengths=lengths, inspect=inspect)
         x = self._drop(self._placed(self.embedding(tokens), state))

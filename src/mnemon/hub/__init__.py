@@ -1,0 +1,23 @@
+from importlib.util import find_spec
+
+from mnemon.config import Problem
+
+if find_spec("transformers") is None:
+    raise Problem("mnemon.hub needs transformers: pip install 'mnemon[hf]'")
+
+from mnemon.hub.base import MnemonModel, MnemonPreTrainedModel
+from mnemon.hub.cache import MnemonCache
+from mnemon.hub.causal import MnemonForCausalLM
+from mnemon.hub.config import MnemonConfig
+from mnemon.hub.register import register
+
+__all__ = [
+    "MnemonCache",
+    "MnemonConfig",
+    "MnemonForCausalLM",
+    "MnemonModel",
+    "MnemonPreTrainedModel",
+    "register",
+]
+
+register()
