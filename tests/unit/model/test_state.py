@@ -167,3 +167,24 @@ def test_a_state_without_a_memory_is_not_changed_by_shuffling() -> None:
     state = plain.init_state(2)
     read(plain, state, text(2, 7))
     assert same(state.shuffled(seed=0).tensors(), state.tensors())
+
+
+def test_a_copied_state_remembers_the_same_and_is_its_own(model: Transformer) -> None:
+    state = model.init_state(2)
+    feed(model, state, [5, 3])
+    twin = state.copied()
+    before = {name: tensor.clone() for name, tensor in state.tensors().items()}
+    assert same(twin.tensors(), before)
+    feed(model, twin, [5, 2])
+    assert same(state.tensors(), before)
+    assert not same(twin.tensors(), before)
+
+
+def test_rows_are_fed_up_to_their_own_boundaries(model: Transformer) -> None:
+    state, tokens = model.init_state(2), text(2, 5)
+    feed(model, state, [4, 0])
+    output, _ = model(tokens, state, lengths=torch.tensor([1, 5]))
+    alone = read(model, model.init_state(1), tokens[1:])
+    torch.testing.assert_close(output.hidden[1:], alone)
+    with pytest.raises(ValueError, match="cross a segment boundary"):
+        model(tokens, state, lengths=torch.tensor([2, 5]))
