@@ -1,8 +1,10 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, Self
 
 import torch
 from jaxtyping import Int
@@ -18,9 +20,9 @@ from mnemon.hosts.fingerprint import tokenizer_digest, weights_digest
 from mnemon.hosts.namespaces import Namespaces, all_documents
 from mnemon.hosts.reading import Progress, Reader
 from mnemon.hosts.segments import Text, decoded, prefix, tokenized
-from mnemon.hosts.sewing import seams, sew
+from mnemon.hosts.sewing import seams, sew, unpick
 from mnemon.hosts.support import family
-from mnemon.memory import Document, Fingerprint
+from mnemon.memory import Document, DocumentStore, Fingerprint, Saved, load, save
 
 
 class Memory:
@@ -147,6 +149,58 @@ class Memory:
         sequences = out["sequences"] if isinstance(out, ModelOutput) else out
         return self.citing.cite(sequences, self.seams, top)
 
+    def save(self, folder: str | Path, precision: str | None = None) -> Saved:
+        """Make the memory in `folder` this one: all of it or nothing. `precision`: see `mnemon.memory.save`."""
+        return save(folder, self.documents, self.fingerprint(), precision)
+
+    @classmethod
+    def load(
+        cls,
+        folder: str | Path,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase | None = None,
+        **settings: Any,
+    ) -> Self:
+        """The memory that was saved in `folder`, for the model that it was saved from.
+
+        A model that has a memory keeps it, with its settings; what it remembers becomes what the folder holds. To
+        another one a memory is attached with `settings`, in the layers and under the policy that the folder names.
+        Keys and values are mapped from the disk where they can be.
+        """
+        theirs, documents = load(folder)
+        of_file = {"layers": theirs.layers, "positions": theirs.positions, "value": theirs.value}
+        had = [seam.owner for seam in seams(model)]
+        memory = had[0] if had else cls(model, tokenizer, MemoryConfig.parse({**of_file, **settings}, "attach"))
+        assert isinstance(memory, cls)
+        try:
+            memory._take(folder, theirs, documents)
+        except BaseException:
+            if not had:
+                unpick(model)
+            raise
+        return memory
+
+    def _take(self, folder: str | Path, theirs: Fingerprint, documents: Sequence[Document]) -> None:
+        """Remember these documents and nothing else."""
+        unlike = self.fingerprint().differs(theirs)
+        if unlike:
+            raise Problem(f"{folder}: this memory belongs to another model or setting: {unlike}")
+        stores: dict[str, DocumentStore] = {}
+        for each in documents:
+            keys, values = (
+                {layer: x.to(self.model.device) for layer, x in side.items()} for side in (each.keys, each.values)
+            )
+            stores.setdefault(each.namespace, DocumentStore(self.config.size)).add(
+                replace(each, keys=keys, values=values)
+            )
+        total = {name: sum(len(each) for each in documents if each.namespace == name) for name in stores}
+        over = {name: count for name, count in total.items() if count > self.config.size}
+        if over:
+            raise Problem(
+                f"{folder}: {max(over.values())} entries, and size is {self.config.size}: attach with a larger size"
+            )
+        self.source.stores = stores
+
     def fingerprint(self) -> Fingerprint:
         """What this memory belongs to."""
         heads, dim = self._reader.shape()
@@ -158,6 +212,7 @@ class Memory:
             dim=dim,
             positions=self.config.positions,
             dtype=str(self.model.dtype).removeprefix("torch."),
+            value=self.config.value,
         )
 
 

@@ -178,3 +178,45 @@ def test_fingerprint_tells_weights_tokenizer_and_layers_apart() -> None:
     assert said is not None
     assert all(word in said for word in ("model", "tokenizer", "layers"))
     assert "dtype" not in said
+
+
+def test_a_saved_memory_answers_as_before(tmp_path: Path) -> None:
+    model, tokenizer = llama(dtype=torch.float32), byte_tokenizer()
+    memory = mnemon.attach(model, tokenizer, layers=(0, 2), positions="original", value="next", top_k=4)
+    memory.read(text="The red valve opens first.", document="a")
+    memory.read(text="The blue one is old.", document="b")
+    memory.read(text="A secret.", document="a", namespace="alice")
+    expected = answers(model)
+    saved = memory.save(tmp_path / "m.mem")
+    assert (saved.written, saved.precision) == (3, "float32")
+    mnemon.detach(model)
+    again = mnemon.Memory.load(tmp_path / "m.mem", model, tokenizer, top_k=4)
+    assert (again.layers, again.config.positions, again.config.value) == ((0, 2), "original", "next")
+    torch.testing.assert_close(answers(model), expected)
+    again.forget("b")
+    again.read(text="Something else.", document="c")
+    same = mnemon.Memory.load(tmp_path / "m.mem", model)
+    assert same is again
+    torch.testing.assert_close(answers(model), expected)
+    assert [(each.namespace, each.name) for each in again.documents] == [("", "a"), ("", "b"), ("alice", "a")]
+    out = model.generate(tokens(1, 4), max_new_tokens=2, do_sample=False)
+    assert {c.document for each in again.citations(out)[0] for c in each.citations} <= {"a", "b"}
+
+
+def test_a_memory_of_another_model_is_refused_and_nothing_is_left_behind(tmp_path: Path) -> None:
+    model = llama(dtype=torch.float32)
+    memory = mnemon.attach(model)
+    memory.read(input_ids=tokens(20), document="a")
+    memory.save(tmp_path / "m.mem")
+    other = llama(dtype=torch.float32)
+    with torch.no_grad():
+        other.model.embed_tokens.weight.mul_(2)
+    with pytest.raises(Problem, match="belongs to another model or setting: model 'llama"):
+        mnemon.Memory.load(tmp_path / "m.mem", other)
+    mnemon.attach(other)
+    mnemon.detach(other)
+    with pytest.raises(Problem, match="dtype 'float32' instead of 'bfloat16'"):
+        mnemon.Memory.load(tmp_path / "m.mem", llama(dtype=torch.bfloat16))
+    mnemon.detach(model)
+    with pytest.raises(Problem, match="20 entries, and size is 10"):
+        mnemon.Memory.load(tmp_path / "m.mem", model, size=10, top_k=4)
