@@ -19,7 +19,7 @@ def consistent(folder: Path, use: Callable[[Contents], Used]) -> Used:
         try:
             return use(contents)
         except FileNotFoundError as error:
-            if read(folder) == contents:
+            if read(folder) == contents and not os.path.exists(error.filename):
                 (entry, *_) = [each for each in contents.documents if each.file == Path(error.filename).name]
                 raise Problem(
                     f"{error.filename}: document {entry}: the file is missing; put a copy in its place"

@@ -1,3 +1,4 @@
+import errno
 import hashlib
 import json
 import math
@@ -124,7 +125,8 @@ class DocumentFile:
             with safe_open(path, framework="pt") as file:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
         except RuntimeError as error:  # of torch, which maps the file that safetensors has looked at
-            os.stat(path)
+            if os.strerror(errno.ENOENT) in str(error):  # it may be there again by now
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path)) from None
             raise Problem(f"{path}: document {self.entry}: cannot be mapped ({error})") from None
         except SafetensorError as error:
             raise Damaged(self, f"no safetensors file: {error}") from None
