@@ -151,4 +151,7 @@ def _recall(
     if keeps_all(precision, DTYPES[fingerprint.dtype]):
         return dict.fromkeys(fingerprint.layers, 1.0)
     places = sample(lengths)
-    return {layer: recall([each.keys[layer] for each in documents], places, precision) for layer in fingerprint.layers}
+    return {
+        layer: recall([each.keys[layer].detach().cpu() for each in documents], places, precision)
+        for layer in fingerprint.layers
+    }

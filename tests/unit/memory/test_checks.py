@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from memories import FINGERPRINT, LAYERS, files, saved
 from mnemon.config import Problem
-from mnemon.memory import check, contents, forget, load, read_contents, save
+from mnemon.memory import Contents, check, contents, forget, load, read_contents, save
 from mnemon.memory.contents import upgraded
 
 
@@ -81,6 +81,24 @@ def test_a_truncated_file_is_refused_at_once(tmp_path: Path, left: int) -> None:
     assert [found.document for found in check(folder)] == ["'one'"]
     assert forget(folder, "one").entries == 7  # what is damaged can be forgotten
     assert check(folder) == []
+
+
+def test_what_a_writer_takes_away_meanwhile_is_not_found_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = saved(tmp_path / "m")
+    calls: list[Path] = []
+
+    def slow(where: Path) -> Contents:
+        found = read_contents(where)
+        calls.append(where)
+        if len(calls) == 1:
+            forget(folder, "two")  # between the index and the files that it names
+        return found
+
+    monkeypatch.setattr("mnemon.memory.checks.read", slow)
+    assert check(folder) == []
+    assert len(calls) == 4
 
 
 def test_a_missing_file_is_told(tmp_path: Path) -> None:

@@ -174,6 +174,24 @@ def test_a_folder_that_is_no_memory_is_left_alone(tmp_path: Path) -> None:
         save(tmp_path / "file", [], FINGERPRINT)
 
 
+@pytest.mark.parametrize("name", [".lock", f"{'0' * 64}.safetensors"])
+def test_what_the_system_refuses_is_one_line_and_changes_nothing(tmp_path: Path, name: str) -> None:
+    folder = saved(tmp_path / "m")
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).mkdir()
+    with pytest.raises(Problem, match=r"m: cannot be written \(Is a directory\)"):
+        forget(folder, "one")
+    assert [*loaded(folder)] == ["one", "two"]
+
+
+def test_documents_with_gradients_are_saved_without(tmp_path: Path) -> None:
+    one = document("one")
+    for x in [*one.keys.values(), *one.values.values()]:
+        x.requires_grad_()
+    save(tmp_path / "m", [one], FINGERPRINT, "int8")
+    assert not loaded(tmp_path / "m")["one"].keys[3].requires_grad
+
+
 def test_an_unknown_document_is_told_with_the_nearest_name(tmp_path: Path) -> None:
     folder = saved(tmp_path / "m", ["manual", "letters"])
     with pytest.raises(Problem, match=r"no document 'manaul' \(did you mean 'manual'\?\)"):
