@@ -117,6 +117,19 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "vaultgemma": ("vaultgemma", ALL_FULL),
 }
 
+EAGER_ONLY = ("gemma2", "vaultgemma")  # model types that refuse PyTorch's fused attention
+ATTENDED = [
+    (name, attention)
+    for name, (kind, _) in FAMILIES.items()
+    for attention in (("eager",) if kind in EAGER_ONLY else ("eager", "sdpa"))
+]
+ROUTED_IN_FLOAT32 = ("dots1", "glm4_moe", "minimax_m2")
+
+
+def exact(name: str, attention: str) -> bool:
+    """Whether a host of float64 computes everything but its angles in float64; eager attention has another softmax."""
+    return attention == "sdpa" and FAMILIES[name][0] not in ROUTED_IN_FLOAT32
+
 
 def foreign(name: str, attention: str = "eager", dtype: torch.dtype = torch.float64, **changes: Any) -> PreTrainedModel:
     """A family's small model in evaluation mode, always the same; `changes` are settings of its configuration."""

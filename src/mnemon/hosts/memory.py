@@ -18,6 +18,7 @@ from mnemon.hosts.citing import Cited, Citing
 from mnemon.hosts.config import MemoryConfig
 from mnemon.hosts.fingerprint import tokenizer_digest, weights_digest
 from mnemon.hosts.namespaces import Namespaces, all_documents
+from mnemon.hosts.places import go_on
 from mnemon.hosts.reading import Progress, Reader
 from mnemon.hosts.segments import Text, decoded, prefix, tokenized
 from mnemon.hosts.sewing import seams, sew, unpick
@@ -49,6 +50,8 @@ class Memory:
         for seam in self.seams:
             seam.owner = self
         self.citing = Citing(model, tokenizer, self.source)
+        if self.config.positions == "original":
+            self.seams[0].handles += go_on(model, self.source)
         self.seams[0].handles.append(model.register_forward_pre_hook(self.citing.calls, with_kwargs=True))
         self._reader = Reader(model, self.layers, self.config, self.source, first)
 

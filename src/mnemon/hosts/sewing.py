@@ -15,7 +15,7 @@ from mnemon.hosts.gate import HeadGate
 from mnemon.hosts.placing import Place
 from mnemon.hosts.rotary import angles
 from mnemon.hosts.seam import Seam, Source, seam_of
-from mnemon.hosts.support import attentions, window
+from mnemon.hosts.support import attentions, family, window
 
 DEPTH = 3 / 4  # where `layers="auto"` puts the memory: the ninth of twelve layers in arXiv 2203.08913
 
@@ -49,7 +49,8 @@ def _sewn(model: PreTrainedModel, module: nn.Module, layer: int, config: MemoryC
     own, host = copy.copy(shared), cast(Any, module)
     own._attn_implementation_internal = NAME
     host.memory_seam, host.memory_gate, host.config = seam, gate, own
-    seam.handles.append(module.register_forward_pre_hook(_note_angles, with_kwargs=True))
+    if family(model).turns(module):
+        seam.handles.append(module.register_forward_pre_hook(_note_angles, with_kwargs=True))
     return seam
 
 

@@ -19,7 +19,7 @@ class Family:
     turns the other way), or 2i and 2i + 1 ("pairs"). `angles`: how the model file lays out one angle a pair: the list
     twice over ("halves"), each angle twice ("pairs"), or "once". `by_type`: the rotary module answers for one type of
     layer. `turned`: which layers rotate: all, those whose `use_rope` says so, or those with a sliding window.
-    `places`: the embedding that absolute positions come from.
+    `places`: the embedding that absolute positions come from, whose first `offset` rows are no places.
     """
 
     title: str
@@ -28,6 +28,7 @@ class Family:
     by_type: bool = False
     turned: Literal["all", "use_rope", "sliding", "sliding where mixed"] = "all"
     places: str | None = None
+    offset: int = 0
 
     def turns(self, attention: nn.Module) -> bool:
         """Whether this layer rotates its queries and keys."""
@@ -52,7 +53,7 @@ FAMILIES: dict[str, Family] = {
     "apertus": Family("Apertus"),
     "arcee": Family("Arcee"),
     "aria_text": Family("Aria, text"),
-    "biogpt": Family("BioGPT", rotation="none", places="embed_positions"),
+    "biogpt": Family("BioGPT", rotation="none", places="embed_positions", offset=2),
     "bitnet": Family("BitNet"),
     "cohere": Family("Cohere", rotation="pairs", angles="pairs"),
     "cohere2": Family("Cohere 2", rotation="pairs", angles="pairs", turned="sliding"),
@@ -90,7 +91,7 @@ FAMILIES: dict[str, Family] = {
     "olmo2": Family("OLMo 2"),
     "olmo3": Family("OLMo 3", by_type=True),
     "olmoe": Family("OLMoE"),
-    "opt": Family("OPT", rotation="none", places="embed_positions"),
+    "opt": Family("OPT", rotation="none", places="embed_positions", offset=2),
     "persimmon": Family("Persimmon"),
     "phi": Family("Phi"),
     "phi3": Family("Phi-3"),
