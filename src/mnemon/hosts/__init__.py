@@ -8,7 +8,19 @@ if find_spec("transformers") is None:
 from mnemon.hosts.attach import attach, detach
 from mnemon.hosts.citing import Citation, Cited
 from mnemon.hosts.config import MemoryConfig
+from mnemon.hosts.lanes import LaneMemory
 from mnemon.hosts.memory import Memory
 from mnemon.hosts.support import FAMILIES, Family, family
 
-__all__ = ["FAMILIES", "Citation", "Cited", "Family", "Memory", "MemoryConfig", "attach", "detach", "family"]
+__all__ = [
+    "FAMILIES",
+    "Citation",
+    "Cited",
+    "Family",
+    "LaneMemory",
+    "Memory",
+    "MemoryConfig",
+    "attach",
+    "detach",
+    "family",
+]

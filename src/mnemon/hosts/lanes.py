@@ -1,0 +1,190 @@
+"""A memory that fills while a host is trained or evaluated on documents, each row from its own."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn import functional
+
+from mnemon.config import Problem
+from mnemon.hosts.memory import Memory
+from mnemon.hosts.seam import Found, Source
+from mnemon.index import RingStore, Search, find_index
+from mnemon.ops import Neighbours, wide, write_count
+
+STORE = ("keys", "values", "positions", "written")
+
+
+@dataclass
+class _Layer:
+    """One layer: what every row remembers, the newest key of each, and what the running forward has shown."""
+
+    store: RingStore | None = None
+    last: Float[Tensor, "b g d"] | None = None
+    fresh: tuple[Tensor, Tensor] | None = None
+    asked: Tensor | None = None
+    found: Found | None = None
+
+
+class LaneMemory(Source):
+    """What `rows` lanes remember of the documents that they read segment by segment, in place of a memory's own.
+
+    In a step, `begin` says which rows start a document, the host runs forward and, where it learns, backward, and
+    `commit` writes what the segment's tokens were in each layer. Nothing is written in between: a forward that is run
+    again for its gradients finds what the first found. Rows never see each other, oldest entries go first, `value` and
+    `positions` are those of the memory's config.
+
+    A segment may begin with tokens that are context only: `special` ones, and `repeated` ones, which are remembered
+    already. Merged jointly, the memory holds back what is repeated, so that nothing counts twice.
+
+    `negatives`: in training, each row also finds entries of so many other rows, which can only mislead it: it learns to
+    tell what is its own (Focused Transformer, arXiv 2307.03170, section 3.3). `turned`: each row finds those of the row
+    so many further alone, which is a control: another document's memory.
+    Deviation: no gradient reaches what is remembered.
+    """
+
+    def __init__(self, memory: Memory, rows: int, negatives: int = 0, turned: int = 0):
+        if not 0 <= negatives < rows or not 0 <= turned < rows:
+            raise Problem(f"negatives {negatives}, turned {turned}: there are {rows - 1} other rows")
+        self.memory, self.config, self.rows = memory, memory.config, rows
+        self.negatives, self.turned = negatives, turned
+        self._search: Search = find_index(self.config.index)
+        self._layers = {layer: _Layer() for layer in memory.layers}
+        self._seen = torch.zeros(rows, dtype=torch.long)  # tokens of its document that each row has read
+        self._skip, self._repeated = torch.zeros_like(self._seen), torch.zeros_like(self._seen)
+        self._written = torch.zeros_like(self._seen)
+
+    @contextmanager
+    def live(self) -> Iterator["LaneMemory"]:
+        """Within it, the host reads this memory instead of what its `Memory` has read."""
+        before = [seam.source for seam in self.memory.seams]
+        for seam in self.memory.seams:
+            seam.source = self
+        try:
+            yield self
+        finally:
+            for seam, source in zip(self.memory.seams, before, strict=True):
+                seam.source = source
+
+    def begin(self, starts: Bool[Tensor, " b"], special: int = 0, repeated: Int[Tensor, " b"] | None = None) -> None:
+        """A segment comes: rows that start a document forget. Its first tokens are special, or read already."""
+        for layer in self._layers.values():
+            layer.fresh = layer.asked = layer.found = None
+            if layer.store is not None:
+                layer.store.reset(starts)
+        starts = starts.cpu()
+        self._seen, self._written = (count.masked_fill(starts, 0) for count in (self._seen, self._written))
+        self._repeated = torch.zeros_like(self._seen) if repeated is None else repeated.cpu()
+        self._skip = self._repeated + special
+
+    def commit(self, lengths: Int[Tensor, " b"]) -> None:
+        """Remember the segment's first `lengths` tokens of each row, after those that are context only."""
+        lengths = lengths.cpu()
+        order = torch.arange(int(lengths.max()) if len(lengths) else 0)
+        for at, layer in self._layers.items():
+            if layer.fresh is None:
+                raise Problem(f"layer {at} has shown nothing to remember: run the host between begin and commit")
+            self._write(layer, order, lengths)
+            layer.fresh = layer.asked = layer.found = None
+        self._seen, self._written = self._seen + lengths, self._written + lengths
+
+    def _write(self, layer: _Layer, order: Tensor, lengths: Tensor) -> None:
+        assert layer.fresh is not None
+        place = self._skip[:, None] + order  # b n
+        keys, values = (_taken(x, place) for x in layer.fresh)
+        if layer.store is None:
+            layer.store = RingStore.empty(self.rows, keys.shape[1], self.config.size, keys.shape[3], like=keys)
+        if self.config.value == "next":
+            keys, layer.last = _shifted(keys, layer.last, self._seen > 0, lengths)
+        layer.store.write(keys, values, self._seen[:, None] + order, lengths)
+
+    @property
+    def remembers(self) -> bool:
+        """Whether any row has something."""
+        return bool((self._written > 0).any())
+
+    @property
+    def keeps(self) -> bool:
+        """Every segment is noted down until it is committed or another begins."""
+        return True
+
+    def keep(self, layer: int, k: Float[Tensor, "b g t d"], v: Float[Tensor, "b g t d"]) -> None:
+        """Note down a segment's un-rotated keys and values."""
+        self._layers[layer].fresh = (k.detach(), v.detach())
+
+    def search(self, layer: int, q: Float[Tensor, "b g n d"]) -> Sequence[Found]:
+        """Neighbours of un-rotated queries; the same answer, without a search, when the same is asked once more."""
+        if len(q) != self.rows:
+            raise Problem(f"{len(q)} rows are read, but {self.rows} lanes are remembered")
+        at, q = self._layers[layer], q.detach()  # a second run that searches less must save as much for its gradient
+        if at.found is None or at.asked is None or not torch.equal(at.asked, q):
+            at.asked, at.found = q, self._found(at, q)
+        return [] if at.found is None else [at.found]
+
+    def _found(self, layer: _Layer, q: Tensor) -> Found | None:
+        store = layer.store
+        assert store is not None
+        slots, seen = store.used(), self._seen.to(q.device)
+        keys, values, positions = store.keys, store.values, store.positions
+        shown = seen - self._repeated.to(q.device) if self.config.merge == "joint" else seen
+        valid = store.valid(slots) & (positions[:, :slots] < shown[:, None])
+        others = [self.turned] if self.turned else list(range(self.negatives + 1))
+        if others != [0]:
+            # An entry of another row is as old for this row as it is for its own.
+            ages = _of_others(seen[:, None] - positions[:, :slots], others, dim=1)
+            keys, values = (_of_others(x[:, :, :slots], others, dim=2) for x in (keys, values))
+            positions, valid = seen[:, None] - ages, _of_others(valid, others, dim=1)
+        rows = valid.any(-1).nonzero().flatten()
+        if not len(rows):
+            return None
+        searched = keys[rows, :, : valid.shape[1]]
+        if self.config.normalise:
+            searched = functional.normalize(wide(searched), dim=-1).to(keys.dtype)
+        scores, ids = self._search(q[rows], searched, self.config.top_k, valid[rows][:, None, None])
+        version = write_count(keys)
+        read = Neighbours(keys, values, positions, rows, ids, scores > -torch.inf, scores, version)
+        age = seen[rows][:, None, None, None] - positions[rows[:, None, None, None], ids]
+        return Found(rows, read, age, (self._seen - self._skip)[rows.cpu()])
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What is remembered, by name, for a checkpoint; between `commit` and `begin`."""
+        found = {"seen": self._seen, "written": self._written}
+        for at, layer in self._layers.items():
+            if layer.store is not None:
+                found |= {f"{at}.{name}": getattr(layer.store, name) for name in STORE}
+            if layer.last is not None:
+                found[f"{at}.last"] = layer.last
+        return found
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take over what `tensors` gave."""
+        self._seen, self._written = tensors["seen"].clone(), tensors["written"].clone()
+        for at in self._layers:
+            self._layers[at] = fresh = _Layer()
+            if f"{at}.keys" in tensors:
+                fresh.store = RingStore(
+                    **{name: tensors[f"{at}.{name}"].clone() for name in STORE}, size=self.config.size
+                )
+                fresh.last = tensors.get(f"{at}.last")
+
+
+def _taken(x: Float[Tensor, "b g t d"], place: Int[Tensor, "b n"]) -> Float[Tensor, "b g n d"]:
+    """Entries of each row at places of its own; behind the end the last one."""
+    index = place.clamp(max=x.shape[2] - 1).to(x.device)[:, None, :, None]
+    return x.gather(2, index.expand(-1, x.shape[1], -1, x.shape[3]))
+
+
+def _shifted(keys: Tensor, last: Tensor | None, begun: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """Keys of the token before each, and the newest key of each row; a document's first token has none before it."""
+    first = keys[:, :, :1]
+    before = first if last is None else torch.where(begun.to(keys.device)[:, None, None, None], last, first)
+    moved = torch.cat([before, keys], dim=2)
+    return moved[:, :, :-1], _taken(moved, lengths[:, None])
+
+
+def _of_others(x: Tensor, others: Sequence[int], dim: int) -> Tensor:
+    """For each row what the rows so many further have, one after the other."""
+    return torch.cat([x.roll(-other, 0) for other in others], dim)
