@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from mnemon.config import Problem
-from mnemon.memory.contents import Contents, Entry, read
+from mnemon.memory.contents import Contents, Entry, absent, read
 from mnemon.memory.fingerprint import Fingerprint
 from mnemon.memory.folder import INDEX, clean, locked, strangers
 
@@ -15,15 +15,31 @@ Used = TypeVar("Used")
 def consistent(folder: Path, use: Callable[[Contents], Used]) -> Used:
     """What `use` makes of the memory in `folder`, begun again if a writer took away a file that it was to read."""
     while True:
-        contents = read(folder)
-        try:
-            return use(contents)
-        except FileNotFoundError as error:
-            if read(folder) == contents and not os.path.exists(error.filename):
-                (entry, *_) = [each for each in contents.documents if each.file == Path(error.filename).name]
-                raise Problem(
-                    f"{error.filename}: document {entry}: the file is missing; put a copy in its place"
-                ) from None
+        with watched(folder) as unchanged:
+            contents = read(folder)
+            try:
+                return use(contents)
+            except FileNotFoundError as error:
+                if unchanged():
+                    (entry, *_) = [each for each in contents.documents if each.file == Path(error.filename).name]
+                    raise Problem(
+                        f"{error.filename}: document {entry}: the file is missing; put a copy in its place"
+                    ) from None
+
+
+@contextlib.contextmanager
+def watched(folder: Path) -> Iterator[Callable[[], bool]]:
+    """Gives the question whether the index is still the file that it was: every writer puts another in its place."""
+    path = folder / INDEX
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except OSError:
+        raise absent(folder) from None
+    try:
+        # While it is open no other file gets its number.
+        yield lambda: os.path.samestat(os.fstat(handle), os.stat(path))
+    finally:
+        os.close(handle)
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from mnemon.memory.access import watched
 from mnemon.memory.contents import Contents, Entry, read
 from mnemon.memory.document import Document
 from mnemon.memory.document_file import Damaged, DocumentFile
@@ -22,10 +23,11 @@ def check(folder: str | Path) -> list[Finding]:
     """Everything that is wrong with a memory, read from its first byte to its last; a damaged index is a `Problem`."""
     folder = Path(folder)
     while True:
-        contents = read(folder)
-        findings = [found for entry in contents.documents for found in _of_document(folder, contents, entry)]
-        if read(folder) == contents:  # else a writer was faster, and what was found may be of files that are gone
-            break
+        with watched(folder) as unchanged:
+            contents = read(folder)
+            findings = [found for entry in contents.documents for found in _of_document(folder, contents, entry)]
+            if unchanged():  # else what was found may be of files that a writer took away
+                break
     findings += [Finding(None, name, "no file of a memory") for name in strangers(folder)]
     left = "left by a writer that was interrupted; the next change of the memory removes it"
     return findings + [Finding(None, name, left) for name in unnamed(folder, contents.files)]

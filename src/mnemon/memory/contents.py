@@ -96,7 +96,7 @@ def read(folder: str | Path) -> Contents:
     """What the memory in `folder` holds, read from its index alone; a `Problem` if it is none, or damaged."""
     path = Path(folder) / INDEX
     if not os.path.exists(path):
-        raise Problem(f"{folder}: no memory here (there is no {INDEX} in it)")
+        raise absent(folder)
     values = read_json(path)
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         raise Problem(f"{path}: this is no memory of mnemon")
@@ -109,6 +109,11 @@ def read(folder: str | Path) -> Contents:
         raise Problem(f"{path}: damaged: its content is not what its sha256 says; put a copy in its place")
     values = upgraded(values, VERSION, UPGRADES)
     return Contents.parse({key: values[key] for key in values if key not in ("format", "version")}, str(path))
+
+
+def absent(folder: str | Path) -> Problem:
+    """What is said of a folder without an index."""
+    return Problem(f"{folder}: no memory here (there is no {INDEX} in it)")
 
 
 def upgraded(values: Values, version: int, steps: dict[int, Callable[[Values], Values]]) -> Values:

@@ -98,7 +98,7 @@ def test_what_a_writer_takes_away_meanwhile_is_not_found_missing(
 
     monkeypatch.setattr("mnemon.memory.checks.read", slow)
     assert check(folder) == []
-    assert len(calls) == 4
+    assert len(calls) == 2
 
 
 def test_a_missing_file_is_told(tmp_path: Path) -> None:
