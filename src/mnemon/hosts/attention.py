@@ -131,8 +131,9 @@ def _own(host: Host) -> Partial:
         raise Problem(f"a joint merge needs the attention implementation {' or '.join(MASKS)}, not {host.name!r}")
     g, t, n = host.key.shape[1], host.query.shape[2], host.key.shape[2]
     j, mask = host.query.shape[1] // g, host.mask
+    # Without a mask the first t keys are the queries' own: a static cache has empty places behind them.
     if mask is None and t > 1:
-        mask = torch.ones(1, 1, t, n, dtype=torch.bool, device=host.query.device).tril(n - t)
+        mask = torch.ones(1, 1, t, n, dtype=torch.bool, device=host.query.device).tril()
     if mask is not None:
         mask = mask.repeat(1, 1, j, 1) if mask.shape[1] == 1 else rearrange(mask, "b (g j) t n -> b g (j t) n", g=g)
     seen, bias = (mask, None) if mask is None or mask.dtype == torch.bool else (None, mask)

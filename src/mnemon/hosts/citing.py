@@ -67,13 +67,21 @@ class Calls:
         past = kwargs.get("past_key_values")
         if ids is None or self.source.keeps or (past is not None and int(past.get_seq_length()) > 0):
             return
-        mask = kwargs.get("attention_mask")
-        mask = mask.bool() if mask is not None and mask.shape == ids.shape else None
-        self.last = Call(ids, mask, self.source.using, self.versions())
+        self.last = Call(ids, _tokens(kwargs.get("attention_mask"), ids), self.source.using, self.versions())
 
     def versions(self) -> tuple[int, ...]:
         """One number a namespace that changes with it."""
         return tuple(self.source.store(name).version for name in self.source.using)
+
+
+def _tokens(mask: Any, ids: Int[Tensor, "b t"]) -> Bool[Tensor, "b t"] | None:
+    """Which of `ids` are no padding; None for all. A static cache gets the masks of each type of layer beforehand."""
+    if isinstance(mask, dict):
+        mask = mask["full_attention"]
+    if mask is None or mask.ndim == 2:
+        return None if mask is None else mask.bool()
+    last = mask[:, 0, -1, : ids.shape[1]]  # what the last token sees
+    return (last if last.dtype == torch.bool else last == 0).expand(ids.shape)
 
 
 class Citing:

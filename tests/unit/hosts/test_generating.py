@@ -1,0 +1,112 @@
+"""Hosts with a memory under transformers' own ways to generate."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from foreign import foreign, tokens
+from mnemon.hosts import Memory, attach
+
+HOSTS = [
+    ("llama", "sdpa"),
+    ("gemma2", "eager"),
+    ("gemma3, mixed", "sdpa"),
+    ("gpt2", "sdpa"),
+    ("gpt_neox", "sdpa"),
+    ("smollm3", "eager"),
+]
+NEW = 6
+
+
+def attached(name: str, attention: str, **settings: Any) -> tuple[PreTrainedModel, Memory]:
+    """A host that remembers two documents in all layers."""
+    model = foreign(name, attention)
+    memory = attach(model, **{"layers": "all", "top_k": 4, **settings})
+    memory.read(input_ids=tokens(1, 13, seed=3)[0], document="one")
+    memory.read(input_ids=tokens(1, 9, seed=4)[0], document="two")
+    return model, memory
+
+
+def generated(model: PreTrainedModel, ids: Tensor, **settings: Any) -> Tensor:
+    """What `generate` puts after the prompt: greedily and never ending, unless the settings say otherwise."""
+    usual = {"max_new_tokens": NEW, "min_new_tokens": NEW, "do_sample": False, "pad_token_id": 0, "eos_token_id": None}
+    mask = {} if "attention_mask" in settings else {"attention_mask": torch.ones_like(ids)}
+    return model.generate(ids, **{**usual, **mask, **settings})[:, ids.shape[1] :]
+
+
+def looped(model: PreTrainedModel, ids: Tensor) -> Tensor:
+    """Greedy search by whole forwards without a cache."""
+    start = ids.shape[1]
+    with torch.no_grad():
+        for _ in range(NEW):
+            ids = torch.cat([ids, model(ids, use_cache=False).logits[:, -1:].argmax(-1)], dim=1)
+    return ids[:, start:]
+
+
+@pytest.mark.parametrize(("name", "attention"), HOSTS)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"use_cache": False},
+        {"cache_implementation": "static"},
+        {"prompt_lookup_num_tokens": 2},
+        {"num_beams": 1, "prefill_chunk_size": 3},
+    ],
+    ids=str,
+)
+def test_greedy_search_is_the_loop(name: str, attention: str, settings: dict[str, Any]) -> None:
+    model, _ = attached(name, attention)
+    ids = tokens(1 if "prompt_lookup_num_tokens" in settings else 2, 7)
+    assert torch.equal(generated(model, ids, **settings), looped(model, ids))
+
+
+@pytest.mark.parametrize(("name", "attention"), HOSTS)
+def test_an_assistant_changes_nothing(name: str, attention: str) -> None:
+    model, _ = attached(name, attention)
+    ids = tokens(1, 7)
+    assert torch.equal(generated(model, ids, assistant_model=foreign(name, attention)), looped(model, ids))
+
+
+@pytest.mark.parametrize(("name", "attention"), HOSTS)
+@pytest.mark.parametrize("settings", [{"num_beams": 3}, {"do_sample": True, "num_return_sequences": 3}], ids=str)
+def test_beams_and_samples_are_those_without_a_cache(name: str, attention: str, settings: dict[str, Any]) -> None:
+    model, memory = attached(name, attention)
+    memory.read(input_ids=tokens(1, 9, seed=5)[0], document="one", namespace="other")
+    found = []
+    for cached in (True, False):
+        torch.manual_seed(0)
+        with memory.using(["", "other"]):
+            found.append(generated(model, tokens(2, 7), use_cache=cached, **settings))
+    assert torch.equal(*found)
+
+
+@pytest.mark.parametrize(("name", "attention"), HOSTS)
+@pytest.mark.parametrize("positions", ["none", "original"])
+def test_a_padded_batch_gives_what_its_rows_give_alone(name: str, attention: str, positions: str) -> None:
+    model, memory = attached(name, attention, positions=positions)
+    memory.read(input_ids=tokens(1, 9, seed=5)[0], document="one", namespace="b")
+    memory.read(input_ids=tokens(1, 5, seed=6)[0], document="one", namespace="c")
+    rows, lengths, names = tokens(3, 7), (7, 3, 5), ("", "b", "c")
+    mask = torch.stack([torch.arange(7) >= 7 - length for length in lengths]).long()
+    with memory.using(names):
+        found = generated(model, rows * mask, attention_mask=mask)
+    for row, length, namespace in zip(range(3), lengths, names, strict=True):
+        with memory.using(namespace):
+            assert torch.equal(found[row], generated(model, rows[row : row + 1, -length:])[0])
+
+
+@pytest.mark.parametrize(("name", "attention"), HOSTS)
+def test_a_static_cache_has_the_citations_of_a_dynamic_one(name: str, attention: str) -> None:
+    model, memory = attached(name, attention)
+    rows = tokens(2, 7)
+    mask = torch.tensor([[0, 0, 0, 1, 1, 1, 1], [1] * 7])
+    cited = []
+    for cache in ("static", "dynamic"):
+        found = generated(model, rows * mask, attention_mask=mask, cache_implementation=cache)
+        cited.append(memory.citations(torch.cat([rows * mask, found], dim=1)))
+    assert cited[0] == cited[1]
+    assert any(token.citations for token in cited[0][0])
