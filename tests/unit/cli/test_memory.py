@@ -21,7 +21,7 @@ def test_ls_tells_whose_memory_it_is_and_what_is_in_it(manual: Path, capsys: pyt
     assert main(["memory", "ls", str(manual)]) == 0
     said = capsys.readouterr().out.splitlines()
     assert said[0] == "model llama 1f3a, tokenizer 77b0"
-    assert said[1] == "layers 3, 10; 2 heads of 5; positions none"
+    assert said[1] == "layers 3, 10; 2 heads of 5; positions none, values own"
     assert said[2].startswith("int8 of float32; recall@32 0.9")
     rows = [line.split() for line in said[4:]]
     assert [row[:2] for row in rows[1:4]] == [["manual", "-"], ["letters", "-"], ["manual", "b"]]

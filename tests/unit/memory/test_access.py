@@ -212,7 +212,7 @@ def test_a_reader_beside_a_writer_sees_one_memory_or_the_other(tmp_path: Path) -
     with python(READING, folder) as reader:
         assert reader.stdout is not None
         assert reader.stdout.readline() == "reading\n"
-        for _ in range(15):
+        for _ in range(8):
             for state in sorted(states):
                 save(folder, [documents[name] for name in state if name in documents and state != "none"], FINGERPRINT)
         (tmp_path / "done").touch()

@@ -142,7 +142,14 @@ def test_a_reader_begins_again_when_a_writer_is_faster(tmp_path: Path, monkeypat
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("model", "llama 9999"), ("tokenizer", "0"), ("layers", (3,)), ("positions", "clamped"), ("dtype", "bfloat16")],
+    [
+        ("model", "llama 9999"),
+        ("tokenizer", "0"),
+        ("layers", (3,)),
+        ("positions", "x"),
+        ("dtype", "bfloat16"),
+        ("value", "next"),
+    ],
 )
 def test_a_memory_of_another_model_is_refused_by_what_differs(tmp_path: Path, field: str, value: object) -> None:
     folder = saved(tmp_path / "m")
