@@ -103,7 +103,8 @@ def _say_contents(contents: memory.Contents, as_json: bool) -> None:
         its = contents.fingerprint
         lines = [
             f"model {its.model}, tokenizer {its.tokenizer}",
-            f"layers {', '.join(map(str, its.layers))}; {its.heads} heads of {its.dim}; positions {its.positions}, values {its.value}",
+            f"layers {', '.join(map(str, its.layers))}; {its.heads} heads of {its.dim}; "
+            f"positions {its.positions}, values {its.value}",
             f"{contents.precision} of {its.dtype}; {_recalled(contents.recall)}",
         ]
         rows: list[tuple[object, ...]] = [("document", "namespace", "read", "entries", "bytes", "precision")]
