@@ -7,7 +7,7 @@ which names `attend`; the model's masks and all other layers follow the model's 
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from einops import rearrange
@@ -17,6 +17,7 @@ from transformers import AttentionInterface
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from mnemon.config import Problem
+from mnemon.hosts.gate import HeadGate
 from mnemon.hosts.seam import Found, Seam, Seen, seam_of
 from mnemon.ops import Partial, gated, joint, partial_dense, partial_neighbours, write_count
 
@@ -65,7 +66,7 @@ def attend(
         t = query.shape[2]
         seam.source.keep(seam.layer, seam.place.raw(module, key[:, :, -t:]), value[:, :, -t:])
     if not seam.source.remembers:
-        return _counted(seam, host.answer(module))
+        return _counted(module, host.answer(module))
     raw = seam.place.raw(module, query)
     found = seam.source.search(seam.layer, rearrange(raw, "b (g j) t d -> b g (j t) d", g=key.shape[1]))
     rows = torch.cat([each.rows for each in found]) if found else torch.empty(0)
@@ -73,16 +74,20 @@ def attend(
         return _merged(module, seam, host, raw, found), None
     o, weights = host.answer(module)
     if not found:
-        return _counted(seam, (o, weights))
+        return _counted(module, (o, weights))
     return o.index_copy(0, rows, _merged(module, seam, host.rows(rows), raw[rows], found).to(o.dtype)), None
 
 
 AttentionInterface.register(NAME, attend)
 
 
-def _counted(seam: Seam, answer: Answer) -> Answer:
+def _gate(module: nn.Module) -> HeadGate:
+    return cast(HeadGate, module.memory_gate)  # asked for each time: an adapter may have put another in its place
+
+
+def _counted(module: nn.Module, answer: Answer) -> Answer:
     """The host's answer; in training the gate stays in the graph, for trainers that count the gradients they get."""
-    learned = [p for p in seam.gate.parameters() if p.requires_grad]
+    learned = [p for p in _gate(module).parameters() if p.requires_grad]
     if not learned or not torch.is_grad_enabled():
         return answer
     return answer[0] + (torch.stack([p.sum() for p in learned]).sum() * 0.0).to(answer[0].dtype), answer[1]
@@ -96,9 +101,10 @@ def _merged(module: nn.Module, seam: Seam, host: Host, raw: Tensor, found: Seque
         parts.append(_remembered(module, seam, each, host, rows, raw[rows]))
         start = rows.stop
     memory = Partial(torch.cat([part.o for part in parts]), torch.cat([_z(part) for part in parts]))
-    if seam.gate.bias is not None:
+    gate = _gate(module).bias
+    if gate is not None:
         own = rearrange(host.answer(module)[0], "b t h d -> b h t d")
-        merged = gated(Partial(own, None), memory, seam.gate.bias.sigmoid())
+        merged = gated(Partial(own, None), memory, gate.sigmoid())
     else:
         merged = joint([_own(host), memory])
     if seam.trace is not None:
@@ -113,7 +119,7 @@ def _remembered(module: nn.Module, seam: Seam, found: Found, host: Host, rows: s
     q = seam.place.meets(module, host.query[rows], raw, found.before) * host.settings["scaling"]
     keys, read = seam.place.keys(module, found.read), found.read
     read = read if keys is read.keys else replace(read, keys=keys, version=write_count(keys))
-    bias = seam.gate.by_age(rearrange(found.age, "s g (r j t) k -> (s r) (g j) t k", r=r, t=t))
+    bias = _gate(module).by_age(rearrange(found.age, "s g (r j t) k -> (s r) (g j) t k", r=r, t=t))
     bias = None if bias is None else rearrange(bias, "(s r) (g j) t k -> s g (r j t) k", s=s, g=g)
     line = rearrange(q, "(s r) (g j) t d -> s g (r j t) d", s=s, g=g)
     part = partial_neighbours(line, read, bias, host.settings.get("softcap"))

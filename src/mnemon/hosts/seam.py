@@ -10,7 +10,6 @@ from torch.utils.hooks import RemovableHandle
 from transformers import PreTrainedConfig
 
 from mnemon.hosts.config import MemoryConfig
-from mnemon.hosts.gate import HeadGate
 from mnemon.hosts.placing import Place
 from mnemon.ops import Neighbours
 
@@ -75,7 +74,6 @@ class Seam:
     config: MemoryConfig
     source: Source
     place: Place
-    gate: HeadGate
     trace: list[Seen] | None = None
     owner: object = None
     handles: list[RemovableHandle] = field(default_factory=list)

@@ -45,7 +45,7 @@ def unpick(model: nn.Module) -> None:
 def _sewn(model: PreTrainedModel, module: nn.Module, layer: int, config: MemoryConfig, source: Source) -> Seam:
     shared: Any = module.config
     gate = HeadGate(shared.num_attention_heads, config, next(module.parameters()).device)
-    seam = Seam(layer, shared, config, source, Place(config, partial(angles, model, module)), gate)
+    seam = Seam(layer, shared, config, source, Place(config, partial(angles, model, module)))
     own, host = copy.copy(shared), cast(Any, module)
     own._attn_implementation_internal = NAME
     host.memory_seam, host.memory_gate, host.config = seam, gate, own

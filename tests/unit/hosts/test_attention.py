@@ -1,5 +1,6 @@
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 
 import mnemon
 from foreign import foreign
@@ -24,8 +25,8 @@ def test_steps_with_a_cache_equal_one_forward(positions: str, merge: str) -> Non
     model, ids = llama(), tokens(2, 11)
     memory = mnemon.attach(model, layers=(1, 2), positions=positions, merge=merge, clamp=5, top_k=4, age=True)
     memory.read(input_ids=tokens(30, seed=1), document="a")
-    for seam in memory.seams:
-        torch.nn.init.normal_(seam.gate.slope)
+    for layer in memory.layers:
+        torch.nn.init.normal_(model.model.layers[layer].self_attn.memory_gate.slope)
     whole, past, steps = model(ids).logits, None, []
     for part in ids.split([4, 1, 1, 3, 1, 1], dim=1):
         out = model(part, past_key_values=past, use_cache=True)
@@ -62,7 +63,7 @@ def test_gradients_of_gate_slope_and_weights_are_those_of_finite_differences() -
     model, ids = foreign("gpt_neox", "sdpa"), tokens(2, 5) % 61  # its norms stay in float64
     memory = mnemon.attach(model, layers=(1,), merge="gated", age=True, top_k=4)
     memory.read(input_ids=tokens(30, seed=1) % 61, document="a")
-    gate = memory.seams[0].gate.double()
+    gate = model.gpt_neox.layers[1].attention.memory_gate.double()
     torch.nn.init.normal_(gate.slope)
     weight = model.gpt_neox.layers[1].attention.query_key_value.weight
 
@@ -83,9 +84,9 @@ def test_gradients_of_gate_slope_and_weights_are_those_of_finite_differences() -
 
 def test_the_gate_is_in_the_graph_of_an_empty_memory() -> None:
     model = llama()
-    memory = mnemon.attach(model, layers=(1,), merge="gated", age=True)
+    mnemon.attach(model, layers=(1,), merge="gated", age=True)
     model(tokens(1, 5)).logits.sum().backward()
-    assert all(bool((p.grad == 0).all()) for p in memory.seams[0].gate.parameters())
+    assert all(bool((p.grad == 0).all()) for p in model.model.layers[1].self_attn.memory_gate.parameters())
 
 
 def test_another_attention_chosen_later_is_followed() -> None:
@@ -93,3 +94,18 @@ def test_another_attention_chosen_later_is_followed() -> None:
     mnemon.attach(model)
     model.set_attn_implementation("eager")
     assert torch.equal(model(ids).logits, llama("eager")(ids).logits)
+
+
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")  # peft asks for it
+def test_a_gate_that_an_adapter_trains_is_the_one_that_counts() -> None:
+    model, ids = llama(dtype=torch.float32), tokens(1, 5)
+    memory = mnemon.attach(model, layers=(1,), merge="gated", top_k=4)
+    memory.read(input_ids=tokens(30, seed=1), document="a")
+    adapted = get_peft_model(model, LoraConfig(target_modules=["q_proj"], modules_to_save=["memory_gate"]))
+    before = adapted(ids).logits
+    trained = {name: p for name, p in adapted.named_parameters() if p.requires_grad and "memory_gate" in name}
+    assert len(trained) == 1
+    with torch.no_grad():
+        for p in trained.values():
+            p += 3.0
+    assert not torch.allclose(adapted(ids).logits, before)

@@ -56,9 +56,8 @@ def test_lanes_answer_as_a_memory_that_has_read_the_same(merge: str, positions: 
     settings = {"merge": merge, "positions": positions, "top_k": 4, "age": True}
     memory, ids = attached(sees="document", **settings), tokens(1, 15)
     with torch.no_grad():
-        for seam in memory.seams:
-            assert seam.gate.slope is not None
-            seam.gate.slope.add_(0.3)
+        for layer in memory.layers:
+            memory.model.get_submodule(f"model.layers.{layer}.self_attn.memory_gate").slope.add_(0.3)
     memory.read(input_ids=ids[:, :10], document="a")
     with torch.no_grad():
         expected = memory.model(ids[:, 10:]).logits
