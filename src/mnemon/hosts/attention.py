@@ -7,7 +7,7 @@ which names `attend`; the model's masks and all other layers follow the model's 
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 import torch
 from einops import rearrange
@@ -17,7 +17,6 @@ from transformers import AttentionInterface
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from mnemon.config import Problem
-from mnemon.hosts.gate import HeadGate
 from mnemon.hosts.seam import Found, Seam, Seen, seam_of
 from mnemon.ops import Partial, gated, joint, partial_dense, partial_neighbours, write_count
 
@@ -81,8 +80,9 @@ def attend(
 AttentionInterface.register(NAME, attend)
 
 
-def _gate(module: nn.Module) -> HeadGate:
-    return cast(HeadGate, module.memory_gate)  # asked for each time: an adapter may have put another in its place
+def _gate(module: nn.Module) -> Any:
+    """The layer's `HeadGate`, asked for each time: an adapter may have put a wrapper in its place."""
+    return module.memory_gate
 
 
 def _counted(module: nn.Module, answer: Answer) -> Answer:
