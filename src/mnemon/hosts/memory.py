@@ -162,15 +162,18 @@ class Memory:
         folder: str | Path,
         model: PreTrainedModel,
         tokenizer: PreTrainedTokenizerBase | None = None,
+        *,
+        verify: bool = False,
         **settings: Any,
     ) -> Self:
         """The memory that was saved in `folder`, for the model that it was saved from.
 
         A model that has a memory keeps it, with its settings; what it remembers becomes what the folder holds. To
         another one a memory is attached with `settings`, in the layers and under the policy that the folder names.
-        Keys and values are mapped from the disk where they can be.
+        Keys and values are mapped from the disk where they can be; `verify` reads all of them and compares digests,
+        which is advised before they are saved again.
         """
-        theirs, documents = load(folder)
+        theirs, documents = load(folder, verify=verify)
         of_file = {"layers": theirs.layers, "positions": theirs.positions, "value": theirs.value}
         had = [seam.owner for seam in seams(model)]
         memory = had[0] if had else cls(model, tokenizer, MemoryConfig.parse({**of_file, **settings}, "attach"))

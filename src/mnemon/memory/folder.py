@@ -1,6 +1,6 @@
 import contextlib
 import errno
-import fcntl
+import importlib
 import mmap
 import os
 import re
@@ -23,6 +23,9 @@ def locked(folder: Path) -> Iterator[None]:
 
     The lock is advisory (`flock`), ends with the process however that ends, and needs a POSIX system.
     """
+    if os.name != "posix":
+        raise Problem(f"{folder}: a memory is written on POSIX systems alone, where files can be locked")
+    fcntl = importlib.import_module("fcntl")  # reading, and a memory that is not saved, need no lock
     handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         try:
