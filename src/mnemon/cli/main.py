@@ -12,6 +12,7 @@ COMMANDS = {
     "generate": "read files into memory, then continue a prompt",
     "inspect": "show for every token of a text what memory did for it",
     "memory": "list, show, forget, merge or check what was saved of a memory",
+    "export": "write a run for transformers: model and tokenizer",
     "data": "known data sets, and whether a copy of one is whole",
     "params": "parameters of a recipe, part by part",
     "recipes": "the models that can be trained",

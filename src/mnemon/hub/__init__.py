@@ -9,7 +9,10 @@ from mnemon.hub.base import MnemonModel, MnemonPreTrainedModel
 from mnemon.hub.cache import MnemonCache
 from mnemon.hub.causal import MnemonForCausalLM
 from mnemon.hub.config import MnemonConfig
+from mnemon.hub.exporting import export
+from mnemon.hub.projection import Projection
 from mnemon.hub.register import register
+from mnemon.hub.tokens import fast_tokenizer
 
 __all__ = [
     "MnemonCache",
@@ -17,6 +20,9 @@ __all__ = [
     "MnemonForCausalLM",
     "MnemonModel",
     "MnemonPreTrainedModel",
+    "Projection",
+    "export",
+    "fast_tokenizer",
     "register",
 ]
 

@@ -29,7 +29,7 @@ def ids(written: str) -> torch.Tensor:
     return torch.tensor([[Bytes.start, *Bytes().encode(written).tolist()]])
 
 
-@pytest.mark.parametrize("kind", ["memorizing", "memorizing-joint", "memorizing-all-attention"])
+@pytest.mark.parametrize("kind", ["memorizing", "memorizing-joint"])
 def test_text_written_with_a_memory_is_that_of_our_own_generation(kind: str) -> None:
     own = remembering(kind)
     model = MnemonForCausalLM.of(own)
@@ -38,18 +38,17 @@ def test_text_written_with_a_memory_is_that_of_our_own_generation(kind: str) -> 
         cache = model.read(ids(document), past_key_values=cache)
     assert cache is not None
     assert cache.get_seq_length() == 0
-    settings = {"max_new_tokens": 18, "do_sample": False, "suppress_tokens": [Bytes.start]}
+    settings = {"max_new_tokens": 14, "do_sample": False, "suppress_tokens": [Bytes.start]}
     found = model.generate(ids(PROMPT), past_key_values=copy.deepcopy(cache), **settings)
-    wanted = generate(own, Bytes(), PROMPT, DOCUMENTS, Sampling(max_tokens=18, temperature=0.0)).tokens
+    wanted = generate(own, Bytes(), PROMPT, DOCUMENTS, Sampling(max_tokens=14, temperature=0.0)).tokens
     assert tuple(found[0, len(ids(PROMPT)[0]) :].tolist()) == wanted
     assert not torch.equal(found, model.generate(ids(PROMPT), **settings))
-    assert torch.equal(found, model.generate(ids(PROMPT), past_key_values=cache, use_cache=False, **settings))
-    assert cache.get_seq_length() == 0
-    beams = {**settings, "num_beams": 3, "max_new_tokens": 6}
+    beams = {**settings, "num_beams": 3, "max_new_tokens": 5}
     assert torch.equal(
         model.generate(ids(PROMPT), past_key_values=copy.deepcopy(cache), **beams),
         model.generate(ids(PROMPT), past_key_values=cache, use_cache=False, **beams),
     )
+    assert cache.get_seq_length() == 0
 
 
 def test_a_copy_of_a_cache_is_its_own() -> None:
@@ -102,8 +101,8 @@ def test_what_was_written_is_remembered_with_the_next_text() -> None:
     torch.testing.assert_close(found, model(second, past_key_values=model.read(first)).logits)
 
 
-@pytest.mark.parametrize("name", REMEMBERING)
-@pytest.mark.parametrize("back", [1, 4, 7])
+@pytest.mark.parametrize("name", [*REMEMBERING, "vanilla", "all-attention"])
+@pytest.mark.parametrize("back", [1, 7])
 def test_what_is_taken_back_was_never_read(name: str, back: int) -> None:
     model, tokens = causal(name), text(2, 12)
     own = model.model.transformer

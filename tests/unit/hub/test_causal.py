@@ -26,8 +26,9 @@ def own_loss(model: Transformer, tokens: torch.Tensor, targets: torch.Tensor) ->
     return total
 
 
-@pytest.mark.parametrize("name", KINDS)
-@pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize(
+    ("name", "checkpointing"), [*((name, False) for name in KINDS), ("memorizing", True), ("joint memory", True)]
+)
 def test_loss_and_gradients_are_those_of_our_own_training(name: str, checkpointing: bool) -> None:
     model, tokens = causal(name).train(), text(2, 17)
     if checkpointing:
@@ -105,8 +106,9 @@ def test_hidden_states_are_those_between_the_layers() -> None:
     assert isinstance(model(tokens, return_dict=False), tuple)
 
 
-@pytest.mark.parametrize("name", KINDS)
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(
+    ("name", "dtype"), [*((name, torch.float32) for name in KINDS), ("memorizing-all-attention", torch.bfloat16)]
+)
 def test_a_saved_model_comes_back_bit_for_bit(name: str, dtype: torch.dtype, tmp_path: Path) -> None:
     model, tokens = causal(name, dtype), text(2, 12)
     model.save_pretrained(tmp_path)
