@@ -7,6 +7,8 @@ from mnemon.evaluate.episode import Episode, Evidence, Question, Told, Writer
 DOCUMENTS = 4
 NEEDLES = 8
 VALUES = 2
+KINDS = ("code", "number", "password", "secret", "special number", "capital")
+SPACING = 40  # tokens to a sentence in training, of which it takes about half
 
 
 def passkey(write: Writer) -> Episode:
@@ -77,6 +79,39 @@ def facts(write: Writer) -> Episode:
     place, capital = list(capitals.items())[asked]
     question = Question(_line(f"The capital of {place} is"), (f" {capital}.",), evidence=(evidence[asked],), cited=True)
     return Episode(told, (question,))
+
+
+def mixed(write: Writer) -> Episode:
+    """Sentences of all tasks in two documents, and a question for each: what a model is trained on.
+
+    Half of the numbers are replaced in the second document, after a window or more.
+    """
+    first: list[str] = []
+    second: list[str] = []
+    questions = []
+    key = write.invent.number()
+    first.append(f"The pass key is {key}.")
+    questions.append(Question(_line("The pass key is"), (f" {key}.",)))
+    while SPACING * (len(first) + len(second) + VALUES) <= write.tokens:
+        kind = KINDS[write.choose(len(KINDS))]
+        name, *values = _invented(write, kind)
+        prompt = f"The {kind} of {name} is"
+        if kind == "number" and write.choose(2):
+            first.append(f"{prompt} {values.pop()}.")
+            second.append(f"{prompt} {values[0]}.")
+        else:
+            (first, second)[write.choose(2)].append(f"{prompt} {values[0]}.")
+        questions.append(Question(_line(prompt), (f" {values[0]}.",)))
+    told = write.told("first", first, 1 / 2)[0], write.told("second", second, 1 / 2, after=write.window)[0]
+    return Episode(told, tuple(questions))
+
+
+def _invented(write: Writer, kind: str) -> tuple[str, str, str]:
+    """A name, and two values of this kind."""
+    if kind == "capital":
+        return write.invent.place(), write.invent.place(), write.invent.place()
+    digits = 7 if kind == "special number" else 5
+    return write.invent.name(), write.invent.number(digits), write.invent.number(digits)
 
 
 def spread(write: Writer, sentences: Sequence[str]) -> tuple[tuple[Told, ...], list[Evidence]]:

@@ -8,6 +8,7 @@ if find_spec("transformers") is None:
 from mnemon.hosts.attach import attach, detach
 from mnemon.hosts.citing import Citation, Cited
 from mnemon.hosts.config import MemoryConfig
+from mnemon.hosts.folder import load_host, save_host
 from mnemon.hosts.lanes import LaneMemory
 from mnemon.hosts.memory import Memory
 from mnemon.hosts.support import FAMILIES, Family, family
@@ -23,4 +24,6 @@ __all__ = [
     "attach",
     "detach",
     "family",
+    "load_host",
+    "save_host",
 ]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from einops import rearrange
+from einops import rearrange, repeat
 from jaxtyping import Float
 from torch import Tensor, nn
 from transformers import AttentionInterface
@@ -18,7 +18,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from mnemon.config import Problem
 from mnemon.hosts.seam import Found, Seam, Seen, seam_of
-from mnemon.ops import Partial, gated, joint, partial_dense, partial_neighbours, write_count
+from mnemon.ops import Neighbours, Partial, Shared, gated, joint, partial_dense, partial_neighbours, write_count
 
 NAME = "mnemon"  # of `attend` in transformers' registry
 MASKS = ("sdpa", "eager")  # implementations whose masks are tensors, which one softmax over two pools needs
@@ -69,7 +69,7 @@ def attend(
     raw = seam.place.raw(module, query)
     found = seam.source.search(seam.layer, rearrange(raw, "b (g j) t d -> b g (j t) d", g=key.shape[1]))
     rows = torch.cat([each.rows for each in found]) if found else torch.empty(0)
-    if len(found) == 1 and len(rows) == len(query):
+    if torch.equal(rows, torch.arange(len(query), device=rows.device)):
         return _merged(module, seam, host, raw, found), None
     o, weights = host.answer(module)
     if not found:
@@ -114,9 +114,11 @@ def _merged(module: nn.Module, seam: Seam, host: Host, raw: Tensor, found: Seque
 
 def _remembered(module: nn.Module, seam: Seam, found: Found, host: Host, rows: slice, raw: Tensor) -> Partial:
     """What one search's neighbours say to the queries of its rows."""
+    q = seam.place.meets(module, host.query[rows], raw, found.before) * host.settings["scaling"]
+    if isinstance(found.read, Shared):
+        return _all_of(found.read, _gate(module).by_age(found.age), q, host.settings.get("softcap"))
     t, (s, g) = raw.shape[2], found.read.ids.shape[:2]
     r = raw.shape[0] // s
-    q = seam.place.meets(module, host.query[rows], raw, found.before) * host.settings["scaling"]
     keys, read = seam.place.keys(module, found.read), found.read
     read = read if keys is read.keys else replace(read, keys=keys, version=write_count(keys))
     bias = _gate(module).by_age(rearrange(found.age, "s g (r j t) k -> (s r) (g j) t k", r=r, t=t))
@@ -128,6 +130,19 @@ def _remembered(module: nn.Module, seam: Seam, found: Found, host: Host, rows: s
         rearrange(part.o, "s g (r j t) d -> (s r) (g j) t d", r=r, t=t),
         rearrange(_z(part), "s g (r j t) -> (s r) (g j) t", r=r, t=t),
         rearrange(part.weights, "s g (r j t) k -> (s r) (g j) t k", r=r, t=t),
+    )
+
+
+def _all_of(
+    read: Shared, bias: Float[Tensor, "1 h 1 m"] | None, q: Float[Tensor, "r h t d"], softcap: float | None
+) -> Partial:
+    """What a whole store says to queries; gradients reach its keys and values."""
+    (r, _, t, _), g = q.shape, read.k.shape[1]
+    bias = None if bias is None else repeat(bias, "1 (g j) 1 m -> 1 g (r j t) m", g=g, r=r, t=t)
+    part = partial_dense(rearrange(q, "r (g j) t d -> 1 g (r j t) d", g=g), read.k, read.v, bias, softcap=softcap)
+    return Partial(
+        rearrange(part.o, "1 g (r j t) d -> r (g j) t d", r=r, t=t),
+        rearrange(_z(part), "1 g (r j t) -> r (g j) t", r=r, t=t),
     )
 
 
@@ -157,6 +172,7 @@ def _drawn(layer: int, found: Sequence[Found], parts: Sequence[Partial], merged:
     drawn = []
     for each, part, share in zip(found, parts, shares, strict=True):
         assert part.weights is not None
+        assert isinstance(each.read, Neighbours), "what is drawn from a whole store is not traced"
         s, t = len(each.read.ids), part.weights.shape[2]
         ids = rearrange(each.read.ids, "s g (r j t) k -> (s r) (g j) t k", r=len(each.rows) // s, t=t)
         drawn.append(Seen(layer, each.rows, ids, share * part.weights))

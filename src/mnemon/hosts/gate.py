@@ -21,6 +21,6 @@ class HeadGate(nn.Module):
         self.bias = nn.Parameter(torch.full((n_heads,), start, device=device)) if gated else None
         self.slope = nn.Parameter(torch.zeros(n_heads, device=device)) if config.age else None
 
-    def by_age(self, age: Int[Tensor, "b h t k"]) -> Float[Tensor, "b h t k"] | None:
+    def by_age(self, age: Int[Tensor, "b #h t k"]) -> Float[Tensor, "b h t k"] | None:
         """What is added to the scores of neighbours that are so many entries old."""
         return None if self.slope is None else self.slope[:, None, None] * age.clamp(min=1).log2()

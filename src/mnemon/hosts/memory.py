@@ -44,7 +44,7 @@ class Memory:
         if seams(model):
             raise Problem("this model has a memory already: detach it first")
         self.model, self.tokenizer, self.config = model, tokenizer, config or MemoryConfig()
-        self.source, first = Namespaces(self.config), prefix(tokenizer)
+        self.source, self.prefix = Namespaces(self.config), prefix(tokenizer)
         self.seams = sew(model, self.config, self.source)
         self.layers = tuple(seam.layer for seam in self.seams)
         for seam in self.seams:
@@ -53,7 +53,7 @@ class Memory:
         if self.config.positions == "original":
             self.seams[0].handles += go_on(model, self.source)
         self.seams[0].handles.append(model.register_forward_pre_hook(self.citing.calls, with_kwargs=True))
-        self._reader = Reader(model, self.layers, self.config, self.source, first)
+        self._reader = Reader(model, self.layers, self.config, self.source, self.prefix)
 
     def __len__(self) -> int:
         """Entries of all namespaces, in each layer."""

@@ -11,7 +11,7 @@ from transformers import PreTrainedConfig
 
 from mnemon.hosts.config import MemoryConfig
 from mnemon.hosts.placing import Place
-from mnemon.ops import Neighbours
+from mnemon.ops import Neighbours, Shared
 
 
 @dataclass(frozen=True)
@@ -19,13 +19,14 @@ class Found:
     """What a source found for some rows of the batch.
 
     `read`: neighbours of their queries, either of one store for all of `rows` [r], whose queries then stand in one line
-    (s = 1), or of a store for each (s = r). `age` of each neighbour in entries. `before`: how many tokens were there
+    (s = 1), or of a store for each (s = r); or `Shared`, one whole store for all of `rows`, with the age of each of its
+    m entries [1 1 1 m]. `age` of each neighbour in entries. `before`: how many tokens were there
     before the host's position 0.
     """
 
     rows: Int[Tensor, " r"]
-    read: Neighbours
-    age: Int[Tensor, "s g n k"]
+    read: Neighbours | Shared
+    age: Int[Tensor, "s #g #n k"]
     before: Int[Tensor, " s"]
 
 
