@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from mnemon.config import Problem
 from mnemon.data import Batch, Document, Lanes, Tokenizer
 from mnemon.evaluate.scored import Scored, token_bytes
-from mnemon.model import MemoryState, Precision, computing
+from mnemon.model import Precision, Remembering, computing
 
 Nats = Float32[np.ndarray, "_"]  # of the tokens of one document, each of its own length
 Count = Callable[[int], None]
@@ -103,13 +103,13 @@ class Reader:
         segment = self._state(1, 0).segment
         return Lanes(documents, self.tokenizer, rows, segment, seed=0, shuffle=False, epochs=1, cache=tokens)
 
-    def _state(self, rows: int, memory: int) -> MemoryState:
+    def _state(self, rows: int, memory: int) -> Remembering:
         model: Any = self.model
-        state: MemoryState = model.init_state(rows, memory)
+        state: Remembering = model.init_state(rows, memory)
         return state
 
     def _read(
-        self, lanes: Lanes, state: MemoryState, remember: bool, mixed: bool = False
+        self, lanes: Lanes, state: Remembering, remember: bool, mixed: bool = False
     ) -> Iterator[tuple[Batch, Tensor]]:
         """Each batch with its losses; with `remember` off the memory is read, and never emptied or written."""
         model: Any = self.model

@@ -11,6 +11,7 @@ from mnemon.hosts.config import MemoryConfig
 from mnemon.hosts.folder import load_host, save_host
 from mnemon.hosts.lanes import LaneMemory
 from mnemon.hosts.memory import Memory
+from mnemon.hosts.model import HostModel
 from mnemon.hosts.support import FAMILIES, Family, family
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "Citation",
     "Cited",
     "Family",
+    "HostModel",
     "LaneMemory",
     "Memory",
     "MemoryConfig",

@@ -1,5 +1,6 @@
 """A memory that fills while a host is trained or evaluated on documents, each row from its own."""
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from mnemon.hosts.seam import Found, Source
 from mnemon.index import RingStore, Search, find_index
 from mnemon.ops import Neighbours, wide, write_count
 
+Fresh = Mapping[int, tuple[Tensor, Tensor]]  # layer -> keys and values [b g t d] of a segment
 STORE = ("keys", "values", "positions", "written")
 
 
@@ -41,16 +43,17 @@ class LaneMemory(Source):
     already. Merged jointly, the memory holds back what is repeated, so that nothing counts twice.
 
     `negatives`: in training, each row also finds entries of so many other rows, which can only mislead it: it learns to
-    tell what is its own (Focused Transformer, arXiv 2307.03170, section 3.3). `turned`: each row finds those of the row
-    so many further alone, which is a control: another document's memory.
+    tell what is its own (Focused Transformer, arXiv 2307.03170, section 3.3). `size`:
+    entries a row, instead of the config's.
     Deviation: no gradient reaches what is remembered.
     """
 
-    def __init__(self, memory: Memory, rows: int, negatives: int = 0, turned: int = 0):
-        if not 0 <= negatives < rows or not 0 <= turned < rows:
-            raise Problem(f"negatives {negatives}, turned {turned}: there are {rows - 1} other rows")
+    def __init__(self, memory: Memory, rows: int, negatives: int = 0, size: int | None = None):
+        if not 0 <= negatives < rows:
+            raise Problem(f"negatives {negatives}: there are {rows - 1} other rows")
         self.memory, self.config, self.rows = memory, memory.config, rows
-        self.negatives, self.turned = negatives, turned
+        self.negatives = negatives
+        self.size = self.config.size if size is None else size
         self._search: Search = find_index(self.config.index)
         self._layers = {layer: _Layer() for layer in memory.layers}
         self._seen = torch.zeros(rows, dtype=torch.long)  # tokens of its document that each row has read
@@ -69,37 +72,65 @@ class LaneMemory(Source):
             for seam, source in zip(self.memory.seams, before, strict=True):
                 seam.source = source
 
-    def begin(self, starts: Bool[Tensor, " b"], special: int = 0, repeated: Int[Tensor, " b"] | None = None) -> None:
-        """A segment comes: rows that start a document forget. Its first tokens are special, or read already."""
+    def reset(self, rows: Bool[Tensor, " b"]) -> None:
+        """Forget everything in `rows`."""
         for layer in self._layers.values():
-            layer.fresh = layer.asked = layer.found = None
             if layer.store is not None:
-                layer.store.reset(starts)
-        starts = starts.cpu()
-        self._seen, self._written = (count.masked_fill(starts, 0) for count in (self._seen, self._written))
+                layer.store.reset(rows)
+        rows = rows.cpu()
+        self._seen, self._written = (count.masked_fill(rows, 0) for count in (self._seen, self._written))
+
+    def begin(
+        self, starts: Bool[Tensor, " b"] | None = None, special: int = 0, repeated: Int[Tensor, " b"] | None = None
+    ) -> None:
+        """A segment comes: rows that start a document forget. Its first tokens are special, or read already."""
+        if starts is not None:
+            self.reset(starts)
+        self._forget_forward()
         self._repeated = torch.zeros_like(self._seen) if repeated is None else repeated.cpu()
         self._skip = self._repeated + special
 
-    def commit(self, lengths: Int[Tensor, " b"]) -> None:
-        """Remember the segment's first `lengths` tokens of each row, after those that are context only."""
-        lengths = lengths.cpu()
-        order = torch.arange(int(lengths.max()) if len(lengths) else 0)
-        for at, layer in self._layers.items():
-            if layer.fresh is None:
-                raise Problem(f"layer {at} has shown nothing to remember: run the host between begin and commit")
-            self._write(layer, order, lengths)
-            layer.fresh = layer.asked = layer.found = None
-        self._seen, self._written = self._seen + lengths, self._written + lengths
+    @property
+    def fresh(self) -> Fresh:
+        """What the running forward has shown of each layer, without what is context only."""
+        held = {at: layer.fresh for at, layer in self._layers.items() if layer.fresh is not None}
+        return {at: (_taken(k, self._skip), _taken(v, self._skip)) for at, (k, v) in held.items()}
 
-    def _write(self, layer: _Layer, order: Tensor, lengths: Tensor) -> None:
-        assert layer.fresh is not None
-        place = self._skip[:, None] + order  # b n
-        keys, values = (_taken(x, place) for x in layer.fresh)
+    def commit(self, lengths: Int[Tensor, " b"], fresh: Fresh | None = None, write: bool = True) -> None:
+        """Remember the segment's first `lengths` tokens of each row, after those that are context only.
+
+        `fresh`: what a forward has shown, where it was not the last. With `write` off they are counted, nothing more.
+        """
+        lengths, shown = lengths.cpu(), self.fresh if fresh is None else fresh
+        if write and self.size:
+            for at, layer in self._layers.items():
+                if at not in shown:
+                    raise Problem(f"layer {at} has shown nothing to remember: run the host between begin and commit")
+                self._write(layer, shown[at], lengths)
+            self._written = self._written + lengths
+        self._seen = self._seen + lengths
+        self._forget_forward()
+
+    def _write(self, layer: _Layer, fresh: tuple[Tensor, Tensor], lengths: Tensor) -> None:
+        keys, values = fresh
         if layer.store is None:
-            layer.store = RingStore.empty(self.rows, keys.shape[1], self.config.size, keys.shape[3], like=keys)
+            layer.store = RingStore.empty(self.rows, keys.shape[1], self.size, keys.shape[3], like=keys)
         if self.config.value == "next":
             keys, layer.last = _shifted(keys, layer.last, self._seen > 0, lengths)
-        layer.store.write(keys, values, self._seen[:, None] + order, lengths)
+        layer.store.write(keys, values, self._seen[:, None] + torch.arange(keys.shape[2]), lengths)
+
+    def _forget_forward(self) -> None:
+        for layer in self._layers.values():
+            layer.fresh = layer.asked = layer.found = None
+
+    def shuffled(self, seed: int) -> "LaneMemory":
+        """The same to read from, a control: values are dealt out anew among the keys of each row."""
+        mixed = copy.copy(self)
+        mixed._layers = {
+            at: _Layer(None if layer.store is None else layer.store.shuffled(seed), layer.last)
+            for at, layer in self._layers.items()
+        }
+        return mixed
 
     @property
     def remembers(self) -> bool:
@@ -109,7 +140,7 @@ class LaneMemory(Source):
     @property
     def keeps(self) -> bool:
         """Every segment is noted down until it is committed or another begins."""
-        return True
+        return self.size > 0
 
     def keep(self, layer: int, k: Float[Tensor, "b g t d"], v: Float[Tensor, "b g t d"]) -> None:
         """Note down a segment's un-rotated keys and values."""
@@ -131,8 +162,8 @@ class LaneMemory(Source):
         keys, values, positions = store.keys, store.values, store.positions
         shown = seen - self._repeated.to(q.device) if self.config.merge == "joint" else seen
         valid = store.valid(slots) & (positions[:, :slots] < shown[:, None])
-        others = [self.turned] if self.turned else list(range(self.negatives + 1))
-        if others != [0]:
+        others = range(self.negatives + 1)
+        if self.negatives:
             # An entry of another row is as old for this row as it is for its own.
             ages = _of_others(seen[:, None] - positions[:, :slots], others, dim=1)
             keys, values = (_of_others(x[:, :, :slots], others, dim=2) for x in (keys, values))
@@ -165,16 +196,14 @@ class LaneMemory(Source):
         for at in self._layers:
             self._layers[at] = fresh = _Layer()
             if f"{at}.keys" in tensors:
-                fresh.store = RingStore(
-                    **{name: tensors[f"{at}.{name}"].clone() for name in STORE}, size=self.config.size
-                )
+                fresh.store = RingStore(**{name: tensors[f"{at}.{name}"].clone() for name in STORE}, size=self.size)
                 fresh.last = tensors.get(f"{at}.last")
 
 
-def _taken(x: Float[Tensor, "b g t d"], place: Int[Tensor, "b n"]) -> Float[Tensor, "b g n d"]:
-    """Entries of each row at places of its own; behind the end the last one."""
-    index = place.clamp(max=x.shape[2] - 1).to(x.device)[:, None, :, None]
-    return x.gather(2, index.expand(-1, x.shape[1], -1, x.shape[3]))
+def _taken(x: Float[Tensor, "b g t d"], first: Int[Tensor, " b"]) -> Float[Tensor, "b g n d"]:
+    """Each row from a place of its own on; behind the end its last entry."""
+    place = (first[:, None] + torch.arange(x.shape[2] - int(first.min()))).clamp(max=x.shape[2] - 1)
+    return x.gather(2, place.to(x.device)[:, None, :, None].expand(-1, x.shape[1], -1, x.shape[3]))
 
 
 def _shifted(keys: Tensor, last: Tensor | None, begun: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
@@ -182,7 +211,7 @@ def _shifted(keys: Tensor, last: Tensor | None, begun: Tensor, lengths: Tensor) 
     first = keys[:, :, :1]
     before = first if last is None else torch.where(begun.to(keys.device)[:, None, None, None], last, first)
     moved = torch.cat([before, keys], dim=2)
-    return moved[:, :, :-1], _taken(moved, lengths[:, None])
+    return moved[:, :, :-1], _taken(moved, lengths)[:, :, :1]
 
 
 def _of_others(x: Tensor, others: Sequence[int], dim: int) -> Tensor:

@@ -6,7 +6,7 @@ from mnemon.model.embedding import EmbeddingConfig
 from mnemon.model.head import HeadConfig
 from mnemon.model.precision import Precision, computing
 from mnemon.model.span import AdaptiveSpan, SpanConfig
-from mnemon.model.state import LayerView, MemoryState
+from mnemon.model.state import LayerView, MemoryState, Remembering
 from mnemon.model.trace import LayerTrace, NeighbourTrace
 from mnemon.model.transformer import ModelConfig, Output, Transformer
 from mnemon.model.widen import widened
@@ -28,6 +28,7 @@ __all__ = [
     "NeighbourTrace",
     "Output",
     "Precision",
+    "Remembering",
     "SpanConfig",
     "Transformer",
     "Vectors",

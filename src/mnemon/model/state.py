@@ -1,6 +1,7 @@
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Int
@@ -17,6 +18,26 @@ class LayerView:
 
     states: Mapping[str, State]
     position: Int[Tensor, " b"]
+
+
+@runtime_checkable
+class Remembering(Protocol):
+    """What training and evaluation ask of a state: `MemoryState`, or what stands in for it with another model."""
+
+    segment: int
+
+    @property
+    def remembers(self) -> bool: ...
+
+    def reset(self, rows: Bool[Tensor, " b"], memory: bool = True) -> None: ...
+
+    def commit(self, update: Any, ends: Bool[Tensor, " b"] | None = None, memory: bool = True) -> None: ...
+
+    def shuffled(self, seed: int) -> "Remembering": ...
+
+    def tensors(self) -> dict[str, Tensor]: ...
+
+    def load(self, tensors: Mapping[str, Tensor], device: torch.device | None = None) -> None: ...
 
 
 class MemoryState:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mnemon.config import Problem
 from mnemon.data import Batch
-from mnemon.model import MemoryState, computing, key_drift
+from mnemon.model import MemoryState, Remembering, computing, key_drift
 from mnemon.train.config import TrainConfig, dealt
 from mnemon.train.flat import flatten, unflatten
 from mnemon.train.history import History
@@ -93,7 +93,7 @@ class Trainer:
         self.states = again if renews else self.states
         return found
 
-    def _backward(self, batch: Batch, state: MemoryState, count: int) -> tuple[Tensor, Any]:
+    def _backward(self, batch: Batch, state: Remembering, count: int) -> tuple[Tensor, Any]:
         """Gradients of one micro-batch: its share of the loss, and what its lanes are to remember."""
         state.reset(batch.starts)
         tokens, targets = batch.tokens.to(self.device), batch.targets.to(self.device)

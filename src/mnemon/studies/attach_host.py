@@ -1,0 +1,58 @@
+"""The host of the study of attached memories: a small Llama trained here without any memory."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from mnemon.data import Corpus, DataConfig, Lanes, make_tokenizer
+from mnemon.data.subwords import Subwords
+from mnemon.hosts import HostModel, attach, detach
+from mnemon.hosts.tokens import plain_tokenizer
+from mnemon.train import Record, TrainConfig, fit
+
+WINDOW = 128  # tokens that the host ever sees in its training
+DATA = DataConfig(source="python-env", tokenizer="bpe", vocab_size=1024)
+TRAIN = TrainConfig(
+    steps=2000,
+    lanes=8,
+    part=40_000,
+    lr=3e-3,
+    warmup=100,
+    schedule="linear",
+    decay=0.6,
+    weight_decay=0.01,
+    precision="bfloat16",
+    threads=1,
+)
+
+
+def train_host(out: Path, corpus: Corpus, steps: int, seed: int, on_step: Callable[[Record], None]) -> Path:
+    """Train the host on segments of `WINDOW` tokens, each on its own, and save it as transformers does."""
+    subwords = make_tokenizer(DATA, corpus.train)
+    assert isinstance(subwords, Subwords)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=subwords.library)
+    config = LlamaConfig(
+        vocab_size=subwords.vocab_size,
+        hidden_size=128,
+        intermediate_size=512,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=WINDOW,
+        tie_word_embeddings=False,
+        pad_token_id=None,
+        bos_token_id=None,
+        eos_token_id=None,
+    )
+    torch.manual_seed(seed)
+    host = LlamaForCausalLM(config)
+    model = HostModel(attach(host, tokenizer, segment=WINDOW, overlap=0), size=0)
+    train = TRAIN.replace(steps=steps, seed=seed)
+    lanes = Lanes(corpus.train, plain_tokenizer(tokenizer), train.lanes, WINDOW, seed, part=train.part)
+    fit(model, lanes, train, on_step)
+    detach(host)
+    host.save_pretrained(out)
+    tokenizer.save_pretrained(out)
+    return out
