@@ -51,10 +51,14 @@ class Host:
         return replace(self, query=self.query[rows], key=self.key[rows], value=self.value[rows], mask=mask)
 
 
+@torch.compiler.disable
 def attend(
     module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **settings: Any
 ) -> Answer:
-    """The host's attention where nothing is remembered, else that merged with what the memory says: o [b t h d]."""
+    """The host's attention where nothing is remembered, else that merged with what the memory says: o [b t h d].
+
+    In a compiled host it runs uncompiled, between the parts that are: what it searches is no part of a graph.
+    """
     seam = seam_of(module)
     assert seam is not None
     eager = sys.modules[type(module).__module__].eager_attention_forward

@@ -62,6 +62,7 @@ class Calls:
         self.source = source
         self.last: Call | None = None
 
+    @torch.compiler.disable
     def __call__(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         ids = kwargs.get("input_ids", args[0] if args else None)
         past = kwargs.get("past_key_values")

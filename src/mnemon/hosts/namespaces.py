@@ -6,10 +6,10 @@ from einops import rearrange
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
-from torch.utils.weak import WeakTensorKeyDictionary
 
 from mnemon.config import Problem
 from mnemon.hosts.config import MemoryConfig
+from mnemon.hosts.kept import Kept
 from mnemon.hosts.seam import Found, Source
 from mnemon.index import Search, find_index
 from mnemon.memory import Document, DocumentStore, Entries
@@ -38,7 +38,7 @@ class Namespaces(Source):
 
     def __post_init__(self) -> None:
         self._search: Search = find_index(self.config.index)
-        self._unit: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
+        self._unit = Kept()
 
     def store(self, namespace: str) -> DocumentStore:
         """The store of a namespace, made where there is none."""
@@ -101,11 +101,11 @@ class Namespaces(Source):
 
     def _unit_keys(self, entries: Entries) -> Tensor:
         """Keys of length one, which are kept until the store changes."""
-        version, unit = self._unit.get(entries.keys, (-1, entries.keys))
-        if version != entries.version:
-            unit = functional.normalize(wide(entries.keys), dim=-1).to(entries.keys.dtype)
-            self._unit[entries.keys] = entries.version, unit
-        return unit
+        return self._unit.of(entries.keys, entries.version, _unit)
+
+
+def _unit(keys: Tensor) -> Tensor:
+    return functional.normalize(wide(keys), dim=-1).to(keys.dtype)
 
 
 def all_documents(stores: Mapping[str, DocumentStore]) -> list[Document]:

@@ -23,12 +23,14 @@ class Places:
     source: Namespaces
     rows: int = 1
 
+    @torch.compiler.disable
     def count(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Before the forward of a whole host: how many rows it has."""
         tokens = args[0] if args else kwargs.get("input_ids")
         given = kwargs["inputs_embeds"] if tokens is None else tokens
         self.rows = len(given)
 
+    @torch.compiler.disable
     def move(
         self, embedding: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.utils.weak import WeakTensorKeyDictionary
 
 from mnemon.hosts.config import MemoryConfig
+from mnemon.hosts.kept import Kept
 from mnemon.hosts.rotary import Angles, rotate, unrotate
 from mnemon.ops import Neighbours
 
@@ -29,7 +29,7 @@ class Place:
     config: MemoryConfig
     turn: Turn
     angles: Angles | None = None
-    _turned: WeakTensorKeyDictionary = field(default_factory=WeakTensorKeyDictionary)
+    _turned: Kept = field(default_factory=Kept)
 
     def raw(self, module: nn.Module, x: Float[Tensor, "b h t d"]) -> Float[Tensor, "b h t d"]:
         """The host's queries or keys of this forward before their rotation."""
@@ -62,11 +62,7 @@ class Place:
         """The store's keys, rotated at places of their own where they have such: once for each state of the store."""
         if self.angles is None or self.config.positions != "original":
             return read.keys
-        version, turned = self._turned.get(read.keys, (-1, read.keys))
-        if version != read.version:
-            turned = rotate(module, read.keys, *self._at(read.positions))
-            self._turned[read.keys] = read.version, turned
-        return turned
+        return self._turned.of(read.keys, read.version, lambda keys: rotate(module, keys, *self._at(read.positions)))
 
     def _at(self, positions: Tensor) -> Angles:
         found = self.turn(positions)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, cast
 
+import torch
 from torch import nn
 from transformers import PreTrainedModel
 
@@ -54,6 +55,7 @@ def _sewn(model: PreTrainedModel, module: nn.Module, layer: int, config: MemoryC
     return seam
 
 
+@torch.compiler.disable
 def _note_angles(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """Keep the cosines and sines that this forward rotates by."""
     seam = seam_of(module)
