@@ -3,7 +3,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mnemon.cli import bench_recall, bench_span, say
+from mnemon.cli import bench_attach, bench_recall, bench_span, say
 from mnemon.cli.flags import first_word, parse
 from mnemon.cli.progress import Phases
 from mnemon.config import Problem, nearest, write_json
@@ -49,6 +49,7 @@ BENCHES: dict[str, tuple[type[Any], Callable[[Any, str], None]]] = {
     "train": (Train, _train),
     "recall": (bench_recall.Recall, bench_recall.run),
     "span": (bench_span.Span, bench_span.run),
+    "attach": (bench_attach.Attach, bench_attach.run),
 }
 
 

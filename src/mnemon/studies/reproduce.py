@@ -1,3 +1,4 @@
+import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,6 +8,7 @@ import torch
 
 from mnemon.config import Problem, nearest, read_json, write_json, write_text
 from mnemon.studies import tables_a, tables_b, tables_tuning
+from mnemon.studies.attach_page import attach_lines
 from mnemon.studies.bench import bench_train
 from mnemon.studies.demo import demo, steps_of
 from mnemon.studies.grid import Scale, run_grid, wanted
@@ -44,6 +46,12 @@ def _demo(out: Path, minutes: int, seeds: Sequence[int], progress: Progress) -> 
 
 def _speed(out: Path, minutes: int, seeds: Sequence[int], progress: Progress) -> Record:
     return bench_train(peer_python=PEERS, progress=progress)
+
+
+def _attached(out: Path, minutes: int, seeds: Sequence[int], progress: Progress) -> Record:
+    study = importlib.import_module("mnemon.studies.attach_speed")  # needs transformers, which the others do without
+    found: Record = study.bench_attach(progress=progress)
+    return found
 
 
 GRIDS = {
@@ -97,6 +105,13 @@ TABLES = {
         "Do operations, memory and time of a layer with adaptive spans fall with its spans?",
         span_table,
         span_lines,
+    ),
+    "attach-speed": Table(
+        "What an attached memory costs",
+        "How much slower does a foreign model write with a memory of 65,536 entries, and how much faster than with as "
+        "many tokens in its own cache?",
+        _attached,
+        attach_lines,
     ),
 }
 
