@@ -123,9 +123,7 @@ class MnemonModel(MnemonPreTrainedModel):
         if inputs_embeds is not None:
             raise Problem("inputs_embeds: a mnemon model reads tokens; give input_ids")
         if output_attentions or self.config.output_attentions:
-            raise Problem(
-                "output_attentions: attention over pools is no one matrix; use model.transformer(inspect=True)"
-            )
+            raise Problem("output_attentions: attention over pools is no one matrix; see mnemon inspect")
         if position := [name for name in ("position_ids", "cache_position") if kwargs.get(name) is not None]:
             raise Problem(f"{position[0]}: a mnemon model counts for itself; mark padding in the attention_mask")
         if past_key_values is not None and not isinstance(past_key_values, MnemonCache):

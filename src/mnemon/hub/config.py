@@ -14,7 +14,7 @@ class MnemonConfig(PreTrainedConfig):
     """
 
     model_type = "mnemon"
-    keys_to_ignore_at_inference = ("past_key_values",)
+    keys_to_ignore_at_inference = ["past_key_values"]  # noqa: RUF012 - transformers adds it to a list
 
     model: dict[str, Any] | None = None
     use_cache: bool = True
@@ -29,6 +29,14 @@ class MnemonConfig(PreTrainedConfig):
             raise Problem(f"MnemonConfig: {name} is a value of the model; say model={{{name!r}: ...}}")
         self.model = ModelConfig.parse(self.model or {}, "model").model_dump(mode="json")
         super().__post_init__(**kwargs)
+        self.validate()
+
+    def validate(self) -> None:
+        """Ids stand in the vocabulary; only that of padding, which is never read, may lie beyond it."""
+        for name in ("bos_token_id", "eos_token_id"):
+            given, size = getattr(self, name), self.vocab_size
+            if given is not None and size and not 0 <= given < size:
+                raise Problem(f"{name} {given}: the vocabulary of this model ends at {size - 1}")
 
     @classmethod
     def of(cls, model: ModelConfig, **kwargs: Any) -> "MnemonConfig":

@@ -30,6 +30,7 @@ def fast_tokenizer(tokenizer: Tokenizer) -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(
         tokenizer_object=library,
         bos_token=start,
+        eos_token=start,  # where a document ends the next would begin; tools that ask for an end token get this one
         pad_token=PAD,
         padding_side="left",
         split_special_tokens=True,

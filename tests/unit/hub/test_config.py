@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 from transformers import AutoConfig
+from transformers.utils import logging
 
 from hub_models import KINDS
 from mnemon.config import Problem
@@ -39,3 +40,14 @@ def test_every_value_of_a_model_is_checked_where_it_comes_in() -> None:
     with pytest.raises(Problem, match=r"dim is a value of the model; say model=\{'dim': ...\}"):
         MnemonConfig(dim=3)
     assert MnemonConfig().settings.dim == 256
+
+
+def test_the_ids_of_special_tokens_are_checked(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(Problem, match="bos_token_id 13: the vocabulary of this model ends at 12"):
+        MnemonConfig.of(KINDS["vanilla"], bos_token_id=13)
+    logging.enable_propagation()
+    config = MnemonConfig.of(KINDS["vanilla"], bos_token_id=12, pad_token_id=13)
+    with caplog.at_level("WARNING"):
+        config.save_pretrained(tmp_path)
+    logging.disable_propagation()
+    assert not caplog.records

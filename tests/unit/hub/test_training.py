@@ -23,6 +23,7 @@ def trained(folder: Path, model: torch.nn.Module, **settings: Any) -> Trainer:
         **{
             "max_steps": 5,
             "per_device_train_batch_size": 3,
+            "per_device_eval_batch_size": 4,
             "learning_rate": 0.01,
             "logging_steps": 1,
             "report_to": "none",
@@ -37,6 +38,7 @@ def trained(folder: Path, model: torch.nn.Module, **settings: Any) -> Trainer:
         model,
         arguments,
         train_dataset=[tokenizer(text) for text in TEXTS],
+        eval_dataset=[tokenizer(text) for text in TEXTS[:4]],
         data_collator=DataCollatorForLanguageModeling(tokenizer, mlm=False),
         callbacks=[Projection()],
     )
@@ -82,10 +84,13 @@ def test_spans_stay_in_their_range(tmp_path: Path) -> None:
 
 def test_a_checkpoint_of_trainer_continues_and_loads(tmp_path: Path) -> None:
     model = MnemonForCausalLM.of(tiny.model("memorizing").build(seed=1))
-    trained(tmp_path, model, max_steps=2, save_strategy="steps", save_steps=2)
+    trainer = trained(tmp_path, model, max_steps=2, save_strategy="steps", save_steps=2)
     loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "checkpoint-2")
     ids = fast_tokenizer(Bytes())(TEXTS[0], return_tensors="pt")["input_ids"]
     assert torch.equal(loaded(ids).logits, model.eval()(ids).logits)
+    batch = fast_tokenizer(Bytes())(TEXTS[:4], return_tensors="pt", padding=True)
+    labels = batch["input_ids"].masked_fill(batch["attention_mask"] == 0, -100)
+    assert trainer.evaluate()["eval_loss"] == pytest.approx(loaded(**batch, labels=labels).loss.item(), rel=1e-4)
 
 
 def test_only_some_layers_cannot_be_computed_again() -> None:
