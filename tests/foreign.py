@@ -77,6 +77,10 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "gpt2": ("gpt2", {}),
     "gpt_bigcode": ("gpt_bigcode", {}),
     "gpt_neox": ("gpt_neox", WIDE),
+    "gpt_oss": ("gpt_oss", ALL_FULL),
+    "gpt_oss, mixed": ("gpt_oss", MIXED),
+    "granite_swa, mixed": ("granite_swa", MIXED),
+    "granitemoe_swa, mixed": ("granitemoe_swa", MIXED),
     "granite": ("granite", {"attention_multiplier": 0.2}),
     "granitemoe": ("granitemoe", {}),
     "granitemoeshared": ("granitemoeshared", {}),
@@ -117,7 +121,13 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "vaultgemma": ("vaultgemma", ALL_FULL),
 }
 
-EAGER_ONLY = ("gemma2", "vaultgemma")  # model types that refuse PyTorch's fused attention
+EAGER_ONLY = (
+    "gemma2",
+    "gpt_oss",
+    "granite_swa",
+    "granitemoe_swa",
+    "vaultgemma",
+)  # model types that refuse PyTorch's fused attention
 ATTENDED = [
     (name, attention)
     for name, (kind, _) in FAMILIES.items()
@@ -142,8 +152,9 @@ def random_model(kind: str, attention: str, dtype: torch.dtype, **settings: Any)
     made = CONFIG_MAPPING[kind]
     known = made().to_dict()
     config = made(**{**{name: size for name, size in SIZES.items() if name in known}, **settings})
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), torch.random.fork_rng():
         warnings.simplefilter("ignore")  # about roles of our odd sizes
+        torch.manual_seed(0)
         # Grouped matrix products have no float64.
         model = AutoModelForCausalLM.from_config(
             config, attn_implementation=attention, experts_implementation="eager", dtype=dtype

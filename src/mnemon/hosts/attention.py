@@ -166,7 +166,15 @@ def _own(host: Host) -> Partial:
     dropout, softcap = host.settings.get("dropout", 0.0), host.settings.get("softcap")
     part = partial_dense(q, host.key, host.value, bias, seen, dropout=dropout, softcap=softcap)
     o, z = rearrange(part.o, "b g (j t) d -> b (g j) t d", t=t), rearrange(_z(part), "b g (j t) -> b (g j) t", t=t)
-    return Partial(o, z)
+    return _sunk(Partial(o, z), host.settings.get("s_aux"))
+
+
+def _sunk(part: Partial, sink: Float[Tensor, " h"] | None) -> Partial:
+    """With the logit that some hosts add to each head's softmax, for nothing to be attended to."""
+    if sink is None:
+        return part
+    z = torch.logaddexp(_z(part), sink.to(_z(part))[:, None])
+    return Partial(part.o * (_z(part) - z).exp()[..., None].to(part.o.dtype), z)
 
 
 def _drawn(layer: int, found: Sequence[Found], parts: Sequence[Partial], merged: Partial) -> list[Seen]:

@@ -72,8 +72,11 @@ FAMILIES: dict[str, Family] = {
     "gpt2": Family("GPT-2", rotation="none", places="wpe"),
     "gpt_bigcode": Family("GPT-BigCode", rotation="none", places="wpe"),
     "gpt_neox": Family("GPT-NeoX"),
+    "gpt_oss": Family("gpt-oss", angles="once"),
     "granite": Family("Granite"),
+    "granite_swa": Family("Granite, sliding window"),
     "granitemoe": Family("Granite MoE"),
+    "granitemoe_swa": Family("Granite MoE, sliding window"),
     "granitemoeshared": Family("Granite MoE, shared experts"),
     "helium": Family("Helium", rotation="pairs"),
     "hyperclovax": Family("HyperCLOVA X"),
@@ -111,7 +114,6 @@ FAMILIES: dict[str, Family] = {
 # Types that do use the attention registry, and what keeps a memory from being exact in them.
 REFUSED: dict[str, str] = {
     "diffllama": "each layer calls attention twice, for the difference of two maps",
-    "gpt_oss": "its softmax has one more logit a head (a sink), which merging leaves out",
     "hrm_text": "each layer runs several times a token",
     "hunyuan_v1_dense": "keys are scaled channel by channel after they are rotated, so their position cannot be undone",
     "hunyuan_v1_moe": "keys are scaled channel by channel after they are rotated, so their position cannot be undone",

@@ -19,8 +19,6 @@ from transformers import (
     GPTJForCausalLM,
     GPTNeoConfig,
     GPTNeoForCausalLM,
-    GptOssConfig,
-    GptOssForCausalLM,
     HunYuanDenseV1Config,
     HunYuanDenseV1ForCausalLM,
     MptConfig,
@@ -106,11 +104,6 @@ REFUSALS: dict[str, tuple[Any, Any, str]] = {
         DiffLlamaForCausalLM,
         DiffLlamaConfig(**SIZES, intermediate_size=16),
         "calls attention twice",
-    ),
-    "gpt_oss": (
-        GptOssForCausalLM,
-        GptOssConfig(**SIZES, num_key_value_heads=1, intermediate_size=16, num_local_experts=2, pad_token_id=0),
-        "a sink",
     ),
     "deepseek_v3": (
         DeepseekV3ForCausalLM,
