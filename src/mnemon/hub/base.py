@@ -134,6 +134,8 @@ class MnemonModel(MnemonPreTrainedModel):
             use_cache = self.config.use_cache and not self.training
         if output_hidden_states is None:
             output_hidden_states = bool(self.config.output_hidden_states)
+        if self.training:
+            self._check_spans()
         cache = MnemonCache() if past_key_values is None else past_key_values
         keep = use_cache or past_key_values is None
         reading = cache.read(self.transformer, self._packed(input_ids, attention_mask), output_hidden_states, keep)
@@ -143,6 +145,15 @@ class MnemonModel(MnemonPreTrainedModel):
             hidden_states=reading.hidden or None,
             penalty=reading.penalty,
         )
+
+    def _check_spans(self) -> None:
+        """That training returns adaptive spans to their range, which no optimiser of others does by itself."""
+        spans = [block.attention.span for block in self.transformer.layers]
+        if any(span is not None and bool(((span.ratio < 0) | (span.ratio > 1)).any()) for span in spans):
+            raise Problem(
+                "adaptive spans have left their range: train with Trainer(callbacks=[mnemon.hub.Projection()]), "
+                "or call project_() of the transformer after each optimiser step"
+            )
 
     def _packed(self, input_ids: Tensor | None, attention_mask: Tensor | None) -> Packed:
         """The real tokens: those that the mask shows and that are no padding from beyond the vocabulary."""

@@ -68,6 +68,21 @@ def test_labels_of_padding_and_first_tokens_do_not_count() -> None:
     assert model(tokens[1:], attention_mask=mask[1:], labels=labels[1:]).loss == 0.0
 
 
+@pytest.mark.parametrize("name", ["all-attention", "joint memory"])
+def test_gradients_of_a_padded_batch_are_those_of_its_rows(name: str) -> None:
+    model = causal(name).train()
+    tokens, mask = text(2, 14), torch.ones(2, 14)
+    mask[1, :6] = 0
+    model(tokens, attention_mask=mask, labels=tokens.masked_fill(mask == 0, -100)).loss.backward()
+    found = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+    model.zero_grad()
+    for row in (tokens[:1], tokens[1:, 6:]):
+        model(row, labels=row, num_items_in_batch=20).loss.backward()
+    for parameter, p in model.named_parameters():
+        if p.grad is not None:
+            torch.testing.assert_close(found[parameter], p.grad, msg=lambda m, n=parameter: f"{n}: {m}")
+
+
 def test_a_batch_that_is_part_of_a_step_has_its_share_of_the_loss() -> None:
     model, tokens = causal("all-attention").train(), text(2, 9)
     whole = model(tokens, labels=tokens).loss

@@ -82,6 +82,15 @@ def test_spans_stay_in_their_range(tmp_path: Path) -> None:
         assert 0 <= block.attention.span.ratio.min() <= block.attention.span.ratio.max() <= 1
 
 
+def test_spans_that_nothing_returns_to_their_range_are_a_problem() -> None:
+    model = MnemonForCausalLM.of(tiny.model("all-attention").build(seed=1).train())
+    tokens = torch.zeros(1, 4, dtype=torch.long)
+    model.model.transformer.layers[1].attention.span.ratio.data[0] = -0.01
+    with pytest.raises(Problem, match=r"adaptive spans have left their range: train with Trainer\(callbacks"):
+        model(tokens, labels=tokens)
+    model.eval()(tokens)
+
+
 def test_a_checkpoint_of_trainer_continues_and_loads(tmp_path: Path) -> None:
     model = MnemonForCausalLM.of(tiny.model("memorizing").build(seed=1))
     trainer = trained(tmp_path, model, max_steps=2, save_strategy="steps", save_steps=2)
