@@ -40,6 +40,40 @@ FULL, SLIDING = "full_attention", "sliding_attention"
 MIXED = {"sliding_window": 5, "layer_types": [FULL, SLIDING, FULL]}
 ALL_FULL = {"layer_types": [FULL] * LAYERS, "sliding_window": 5}
 WIDE = {"hidden_size": 64}  # where a quarter of a head rotates
+# The second layer is no attention: it carries a state.
+HYBRID = {"layer_types": [FULL, "linear_attention", FULL]}
+DELTA = {
+    **HYBRID,
+    "linear_conv_kernel_dim": 3,
+    "linear_key_head_dim": 8,
+    "linear_value_head_dim": 8,
+    "linear_num_key_heads": 2,
+    "linear_num_value_heads": 4,
+}
+MAMBA = {
+    "layer_types": ["attention", "mamba", "attention"],
+    "mamba_n_heads": 4,
+    "mamba_d_head": 12,
+    "mamba_d_state": 8,
+    "mamba_chunk_size": 8,
+    "shared_intermediate_size": 16,
+    "position_embedding_type": "rope",
+}
+LONGROPE = {
+    "rope_type": "longrope",
+    "rope_theta": 100.0,
+    "short_factor": [1.0, 1.1, 1.2],
+    "long_factor": [2.0, 3.0, 4.0],
+    "original_max_position_embeddings": 8,
+}
+IMAGES = {
+    "hidden_size": 8,
+    "intermediate_size": 8,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 1,
+    "image_size": 28,
+    "patch_size": 14,
+}
 YARN = {"rope_type": "yarn", "rope_theta": 100.0, "factor": 4.0, "original_max_position_embeddings": 24}
 LLAMA3 = {
     "rope_type": "llama3",
@@ -52,6 +86,7 @@ LLAMA3 = {
 
 # name -> model type, and what its configuration needs beside `SIZES`
 FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
+    "afmoe, mixed": ("afmoe", MIXED),
     "apertus": ("apertus", {}),
     "arcee": ("arcee", {}),
     "aria_text": ("aria_text", {"moe_num_experts": 3, "moe_topk": 2, "moe_num_shared_experts": 1}),
@@ -63,13 +98,15 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "dots1": ("dots1", {**ALL_FULL, "first_k_dense_replace": 1, "n_shared_experts": 1, "n_group": 1, "topk_group": 1}),
     "ernie4_5": ("ernie4_5", {}),
     "ernie4_5_moe": ("ernie4_5_moe", {"moe_num_experts": 3, "moe_k": 2}),
-    "exaone4, mixed": ("exaone4", MIXED),
     "exaone4": ("exaone4", {"layer_types": [FULL] * LAYERS}),
+    "exaone4, mixed": ("exaone4", MIXED),
+    "exaone_moe, mixed": ("exaone_moe", {**MIXED, "n_group": 1, "topk_group": 1}),
     "flex_olmo": ("flex_olmo", {}),
     "gemma": ("gemma", {}),
     "gemma2": ("gemma2", {**ALL_FULL, "attn_logit_softcapping": 3.0}),
     "gemma2, mixed": ("gemma2", {**MIXED, "attn_logit_softcapping": 3.0}),
     "gemma3": ("gemma3_text", ALL_FULL),
+    "gemma3, images": ("gemma3", {"text_config": SIZES | MIXED, "vision_config": IMAGES, "mm_tokens_per_image": 4}),
     "gemma3, mixed": ("gemma3_text", MIXED),
     "glm": ("glm", {}),
     "glm4": ("glm4", {}),
@@ -79,20 +116,27 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "gpt_neox": ("gpt_neox", WIDE),
     "gpt_oss": ("gpt_oss", ALL_FULL),
     "gpt_oss, mixed": ("gpt_oss", MIXED),
-    "granite_swa, mixed": ("granite_swa", MIXED),
-    "granitemoe_swa, mixed": ("granitemoe_swa", MIXED),
     "granite": ("granite", {"attention_multiplier": 0.2}),
+    "granite_swa, mixed": ("granite_swa", MIXED),
     "granitemoe": ("granitemoe", {}),
+    "granitemoe_swa, mixed": ("granitemoe_swa", MIXED),
+    "granitemoehybrid, hybrid": ("granitemoehybrid", MAMBA),
     "granitemoeshared": ("granitemoeshared", {}),
     "helium": ("helium", {"hidden_size": HEADS * HEAD_DIM}),
+    "hy_v3": ("hy_v3", {}),
     "hyperclovax": ("hyperclovax", {}),
     "jais2": ("jais2", {}),
+    "jetmoe": ("jetmoe", {"kv_channels": 6}),
+    "kolibri1, mixed": ("kolibri1", MIXED),
+    "laguna, mixed": ("laguna", MIXED),
+    "lfm2, hybrid": ("lfm2", {"layer_types": [FULL, "conv", FULL], "block_multiple_of": 8}),
     "llama": ("llama", {}),
     "llama, llama3": ("llama", {"rope_parameters": LLAMA3}),
     "llama, yarn": ("llama", {"rope_parameters": YARN}),
     "mellum, mixed": ("mellum", MIXED),
     "minimax_m2": ("minimax_m2", {}),
     "ministral, mixed": ("ministral", MIXED),
+    "ministral3": ("ministral3", {}),
     "mistral": ("mistral", {}),
     "mixtral": ("mixtral", {}),
     "modernbert-decoder, mixed": ("modernbert-decoder", MIXED),
@@ -101,18 +145,22 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "olmo": ("olmo", {}),
     "olmo2": ("olmo2", {}),
     "olmo3, mixed": ("olmo3", MIXED),
+    "olmo_hybrid, hybrid": ("olmo_hybrid", DELTA),
     "olmoe": ("olmoe", {}),
     "opt": ("opt", {}),
     "persimmon": ("persimmon", WIDE),
     "phi": ("phi", WIDE),
     "phi3": ("phi3", {}),
+    "phi3, longrope": ("phi3", {"rope_parameters": LONGROPE}),
     "phimoe": ("phimoe", {}),
     "qwen2": ("qwen2", {}),
     "qwen2, mixed": ("qwen2", {**MIXED, "use_sliding_window": True}),
     "qwen2_moe": ("qwen2_moe", {}),
     "qwen3": ("qwen3", {}),
     "qwen3, yarn": ("qwen3", {"rope_parameters": YARN}),
+    "qwen3_5, hybrid": ("qwen3_5_text", {**DELTA, "hidden_size": 64, "head_dim": 16}),
     "qwen3_moe": ("qwen3_moe", {}),
+    "qwen3_next, hybrid": ("qwen3_next", {**DELTA, "hidden_size": 64, "head_dim": 16}),
     "seed_oss": ("seed_oss", {}),
     "smollm3": ("smollm3", {"no_rope_layers": [1, 0, 1]}),
     "solar_open": ("solar_open", {}),
@@ -133,12 +181,25 @@ ATTENDED = [
     for name, (kind, _) in FAMILIES.items()
     for attention in (("eager",) if kind in EAGER_ONLY else ("eager", "sdpa"))
 ]
-ROUTED_IN_FLOAT32 = ("dots1", "glm4_moe", "minimax_m2")
+PARTLY_FLOAT32 = (
+    "afmoe",
+    "dots1",
+    "exaone_moe",
+    "glm4_moe",
+    "granitemoehybrid",
+    "hy_v3",
+    "kolibri1",
+    "laguna",
+    "minimax_m2",
+    "olmo_hybrid",
+    "qwen3_5_text",
+    "qwen3_next",
+)
 
 
 def exact(name: str, attention: str) -> bool:
     """Whether a host of float64 computes everything but its angles in float64; eager attention has another softmax."""
-    return attention == "sdpa" and FAMILIES[name][0] not in ROUTED_IN_FLOAT32
+    return attention == "sdpa" and FAMILIES[name][0] not in PARTLY_FLOAT32
 
 
 def foreign(name: str, attention: str = "eager", dtype: torch.dtype = torch.float64, **changes: Any) -> PreTrainedModel:

@@ -27,10 +27,10 @@ def calls(model: PreTrainedModel, ids: Tensor, positions: Tensor) -> list[Call]:
     seen: list[Call] = []
     given: dict[nn.Module, Any] = {}
 
-    def spy(module: nn.Module, q: Tensor, k: Tensor, v: Tensor, mask: Any, **kwargs: Any) -> Any:
+    def spy(module: nn.Module, q: Tensor, k: Tensor, v: Tensor, attention_mask: Any, **kwargs: Any) -> Any:
         seen.append(Call(module, q, k, given[module]))
         eager = sys.modules[type(module).__module__].eager_attention_forward
-        return ALL_ATTENTION_FUNCTIONS.get_interface("eager", eager)(module, q, k, v, mask, **kwargs)
+        return ALL_ATTENTION_FUNCTIONS.get_interface("eager", eager)(module, q, k, v, attention_mask, **kwargs)
 
     def keep(module: nn.Module, args: Any, kwargs: Any) -> None:
         given[module] = kwargs.get("position_embeddings")
