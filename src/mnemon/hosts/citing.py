@@ -93,19 +93,43 @@ class Citing:
 
     def cite(self, sequences: Int[Tensor, "b n"], seams: Sequence[Seam], top: int) -> list[list[Cited]]:
         """For each row, each token that came after the prompt of the last call, and what it drew on."""
-        call = self.calls.last
-        if call is None:
-            raise Problem("citations: this model has not been called yet")
-        rows, prompt = len(sequences), call.ids.shape[1]
-        order = torch.arange(rows) * len(call.ids) // rows  # several sequences a prompt, or beams that were dropped
-        if prompt > sequences.shape[1] or not torch.equal(call.ids[order], sequences[:, :prompt]):
-            raise Problem("citations: these sequences are not what the last call made")
+        call, order = self._made(sequences)
         if call.using != self.source.using or call.versions != self.calls.versions():
             raise Problem("citations: the memory, or which namespaces are used, has changed since the last call")
         mask = None if call.mask is None else call.mask[order]
         seen = self._drawn(sequences, mask, seams)
-        stores = self.source.seen(rows)
-        return [self._row(sequences[row], prompt, _of_row(seen, row), stores[row], top) for row in range(rows)]
+        stores, prompt = self.source.seen(len(sequences)), call.ids.shape[1]
+        return [self._row(sequences[row], prompt, _of_row(seen, row), store, top) for row, store in enumerate(stores)]
+
+    def said(self, sequences: Int[Tensor, "b n"]) -> list[tuple[str, Int[Tensor, " _"]]]:
+        """Each row of the last call with the namespace that it used: prompt and answer, without padding."""
+        call, order = self._made(sequences)
+        found = []
+        for row, at in enumerate(order.tolist()):
+            ids, prompt = sequences[row], call.ids.shape[1]
+            asked = ids[:prompt] if call.mask is None else ids[:prompt][call.mask[at]]
+            found.append(
+                (call.using[at * len(call.using) // len(call.ids)], torch.cat([asked, self._answer(ids, prompt)]))
+            )
+        return found
+
+    def _made(self, sequences: Int[Tensor, "b n"]) -> tuple[Call, Int[Tensor, " b"]]:
+        """The last call, and for each of the sequences that it made which of its rows it came from."""
+        call = self.calls.last
+        if call is None:
+            raise Problem("this model has not been called yet")
+        # Several sequences a prompt, or beams that were dropped.
+        order = torch.arange(len(sequences)) * len(call.ids) // len(sequences)
+        prompt = call.ids.shape[1]
+        if prompt > sequences.shape[1] or not torch.equal(call.ids[order], sequences[:, :prompt]):
+            raise Problem("these sequences are not what the last call made")
+        return call, order
+
+    def _answer(self, ids: Int[Tensor, " n"], prompt: int) -> Int[Tensor, " m"]:
+        """What came after the prompt, up to the first token that ends a sequence."""
+        ends = self.model.generation_config.eos_token_id if self.model.generation_config is not None else None
+        stops = torch.isin(ids[prompt:], torch.tensor([] if ends is None else ends, device=ids.device).long())
+        return ids[prompt:][: int(stops.int().argmax()) + 1] if bool(stops.any()) else ids[prompt:]
 
     def _drawn(self, ids: Tensor, mask: Tensor | None, seams: Sequence[Seam]) -> list[Seen]:
         """What all layers draw when the sequences are read with the memory in one forward."""
@@ -128,17 +152,12 @@ class Citing:
     def _row(
         self, ids: Tensor, prompt: int, drawn: Sequence[Seen], store: DocumentStore | None, top: int
     ) -> list[Cited]:
-        ends = self.model.generation_config.eos_token_id if self.model.generation_config is not None else None
-        stops = {ends} if isinstance(ends, int) else set(ends or ())
         cited = []
-        for at in range(prompt, len(ids)):
+        for at, token in enumerate(self._answer(ids, prompt).tolist(), start=prompt):
             found = [] if store is None else [each for seen in drawn for each in _heaviest(seen, at - 1, store, top)]
             found.sort(key=lambda citation: -citation.weight)
-            token = int(ids[at])
             text = str(token) if self.tokenizer is None else str(self.tokenizer.decode([token]))
             cited.append(Cited(token, text, tuple(found[:top])))
-            if token in stops:
-                break
         return cited
 
 

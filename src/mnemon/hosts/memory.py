@@ -149,8 +149,22 @@ class Memory:
         The sequences are read once more with the memory, which gives what their generation saw, however they were
         chosen: greedily, by sampling, among beams or with an assistant.
         """
-        sequences = out["sequences"] if isinstance(out, ModelOutput) else out
-        return self.citing.cite(sequences, self.seams, top)
+        return self.citing.cite(_sequences(out), self.seams, top)
+
+    def remember(self, out: Int[Tensor, "b n"] | ModelOutput, document: str) -> int:
+        """Remember what the last call was asked and what it said, each row in the namespace that it used.
+
+        `generate` itself writes nothing. With several rows the id of row r is `document r`. How many entries came.
+        """
+        said = self.citing.said(_sequences(out))
+        names = [document] if len(said) == 1 else [f"{document} {row}" for row in range(len(said))]
+        taken = [name for name, (space, _) in zip(names, said, strict=True) if name in self.source.store(space).names]
+        if taken:
+            raise Problem(f"document {taken[0]!r} is remembered already: forget it, or give another id")
+        return sum(
+            self.read(input_ids=ids, document=name, namespace=space)
+            for name, (space, ids) in zip(names, said, strict=True)
+        )
 
     def save(self, folder: str | Path, precision: str | None = None) -> Saved:
         """Make the memory in `folder` this one: all of it or nothing. `precision`: see `mnemon.memory.save`."""
@@ -220,6 +234,10 @@ class Memory:
             dtype=str(self.model.dtype).removeprefix("torch."),
             value=self.config.value,
         )
+
+
+def _sequences(out: Tensor | ModelOutput) -> Tensor:
+    return out["sequences"] if isinstance(out, ModelOutput) else out
 
 
 def _blank(name: str, namespace: str, source: str, text: str) -> Document:

@@ -73,3 +73,31 @@ def test_citations_refuse_what_the_last_call_did_not_make() -> None:
         memory.citations(out)
     out = model.generate(tokens(1, 4), max_new_tokens=2, do_sample=False, return_dict_in_generate=True)
     assert [each.citations for each in memory.citations(out)[0]] == [(), ()]
+
+
+def test_what_was_said_is_remembered_in_the_namespace_of_its_row() -> None:
+    model, tokenizer = llama(), byte_tokenizer()
+    memory = mnemon.attach(model, tokenizer, top_k=4)
+    both = tokenizer(["It", "She was"], return_tensors="pt", padding=True)
+    with memory.using(["a", "b"]):
+        out = model.generate(**both, max_new_tokens=4, num_beams=2, do_sample=False)
+        assert len(memory) == 0
+        assert memory.remember(out, "talk") == 2 + 7 + 2 * 4
+        with pytest.raises(Problem, match="'talk 0' is remembered already"):
+            memory.remember(out, "talk")
+    kept = {each.namespace: each for each in memory.documents}
+    assert {name: each.name for name, each in kept.items()} == {"a": "talk 0", "b": "talk 1"}
+    assert torch.equal(kept["a"].tokens, out[0, 5:])
+    assert torch.equal(kept["b"].tokens, out[1])
+    assert kept["b"].text.startswith("She was")
+
+
+def test_an_answer_ends_with_the_token_that_ends_it() -> None:
+    model = llama()
+    memory = mnemon.attach(model)
+    memory.read(input_ids=tokens(20), document="a")
+    out = model.generate(tokens(1, 4), max_new_tokens=6, do_sample=False)
+    model.generation_config.eos_token_id = [255, int(out[0, 6])]
+    (row,) = memory.citations(out)
+    assert [each.token for each in row] == out[0, 4:7].tolist()
+    assert memory.remember(out, "talk") == 7
