@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from mnemon.hub.packing import Packed
-from mnemon.model import MemoryState, Output, Transformer
+from mnemon.model import Block, MemoryState, Output, Transformer
 from mnemon.pools import Fresh
 
 
@@ -52,21 +52,21 @@ def pieces(model: Transformer, packed: Packed, state: MemoryState, layers: bool 
         width = max(int(fed.max()), 1)  # one column of padding where a batch holds nothing at all
         index = (first[:, None] + torch.arange(width)).clamp(max=packed.tokens.shape[1] - 1)
         tokens = packed.tokens.gather(1, index.to(packed.tokens.device))
-        with _watched(model) as given:
+        with _watched(model.layers if layers else []) as given:
             output, update = model(tokens, state, None if bool((fed == width).all()) else fed)
         state = state.copied() if torch.is_grad_enabled() else state
         state.commit(update)
-        yield Piece(output, update, state, first, fed, given if layers else [])
+        yield Piece(output, update, state, first, fed, given)
         first = first + fed
         if bool((first >= packed.lengths).all()):
             return
 
 
 @contextlib.contextmanager
-def _watched(model: Transformer) -> Iterator[list[Tensor]]:
-    """A list that gains what each layer is given, bottom first."""
+def _watched(layers: list[Block]) -> Iterator[list[Tensor]]:
+    """A list that gains what each of the layers is given, bottom first."""
     given: list[Tensor] = []
-    hooks = [block.register_forward_pre_hook(lambda _, args: given.append(args[0])) for block in model.layers]
+    hooks = [block.register_forward_pre_hook(lambda _, args: given.append(args[0])) for block in layers]
     try:
         yield given
     finally:
