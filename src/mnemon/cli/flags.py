@@ -56,7 +56,7 @@ def of_kinds(config: Tree, words: list[str], prefix: str = "--") -> Tree:
             continue
         flag = prefix + name.replace("_", "-")
         kinds = _kinds(type(config).model_fields[name].annotation)
-        wanted = _said(words, f"{flag}.kind") if len(kinds) > 1 else None
+        wanted = value_of(words, f"{flag}.kind") if len(kinds) > 1 else None
         if wanted is None:
             config = config.replace(**{name: of_kinds(value, words, f"{flag}.")})
         elif wanted not in kinds:
@@ -72,7 +72,7 @@ def _kinds(annotation: Any) -> dict[str, type[Config]]:
     return {kind.model_fields["kind"].default: kind for kind in members if "kind" in kind.model_fields}
 
 
-def _said(words: list[str], flag: str) -> str | None:
+def value_of(words: list[str], flag: str) -> str | None:
     """The value that `flag` has among the words."""
     for word, following in itertools.zip_longest(words, words[1:]):
         name, given, value = word.partition("=")

@@ -8,6 +8,7 @@ from mnemon.config import Problem, nearest
 # A name is a module here with `run(words)`, imported when its turn comes: `mnemon --version` need not wait for torch.
 COMMANDS = {
     "train": "train a recipe, or continue a run",
+    "finetune": "let a model of others learn to use its memory",
     "eval": "loss of a run on unseen documents, for several memory sizes",
     "generate": "read files into memory, then continue a prompt",
     "inspect": "show for every token of a text what memory did for it",

@@ -8,8 +8,11 @@ if find_spec("transformers") is None:
 from mnemon.hosts.attach import attach, detach
 from mnemon.hosts.citing import Citation, Cited
 from mnemon.hosts.config import MemoryConfig
-from mnemon.hosts.folder import load_host, save_host
+from mnemon.hosts.fingerprint import weights_digest
+from mnemon.hosts.folder import load_host, pretrained, save_host
 from mnemon.hosts.lanes import LaneMemory
+from mnemon.hosts.learning import Learns, let_learn
+from mnemon.hosts.lora import LoraConfig
 from mnemon.hosts.memory import Memory
 from mnemon.hosts.model import HostModel
 from mnemon.hosts.support import FAMILIES, Family, family
@@ -21,11 +24,16 @@ __all__ = [
     "Family",
     "HostModel",
     "LaneMemory",
+    "Learns",
+    "LoraConfig",
     "Memory",
     "MemoryConfig",
     "attach",
     "detach",
     "family",
+    "let_learn",
     "load_host",
+    "pretrained",
     "save_host",
+    "weights_digest",
 ]

@@ -17,11 +17,13 @@ from mnemon.hosts.memory import Memory
 SETTINGS, GATES = "memory.json", "memory_gate.safetensors"
 
 
-def save_host(memory: Memory, folder: Path) -> None:
+def save_host(memory: Memory, folder: Path | str) -> None:
     """A host, its tokenizer, its memory's settings and gates as one folder; what it has read is not in it.
 
-    Without `memory.json` and `memory_gate.safetensors` it is a folder that transformers has written.
+    Without `memory.json` and `memory_gate.safetensors` it is a folder that transformers has written; of a host with
+    adapters it holds these, and the name of the host that they belong to.
     """
+    folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     weights = memory.model.state_dict()
     plain = {name: weight for name, weight in weights.items() if OWN not in name}
@@ -33,14 +35,13 @@ def save_host(memory: Memory, folder: Path) -> None:
     write_json(folder / SETTINGS, {"format": 1, **memory.config.model_dump(mode="json")})
 
 
-def load_host(folder: Path, **changed: object) -> Memory:
+def load_host(folder: Path | str, download: bool = False, **changed: object) -> Memory:
     """The host of a folder with an empty memory attached: as it was saved, or as `changed` settings have it.
 
-    A folder that transformers wrote, without a memory, gets one of the default settings. Nothing is downloaded.
+    A folder that transformers wrote, without a memory, gets one of the default settings. A name of the hub goes too.
     """
-    if not (folder / "config.json").is_file():
-        raise Problem(f"{folder}: no folder of a transformers model (it has no config.json)")
-    model, tokenizer = _loaded(folder)
+    folder = Path(folder)
+    model, tokenizer = pretrained(str(folder), download)
     saved = read_json(folder / SETTINGS) if (folder / SETTINGS).is_file() else {"format": 1}
     if not isinstance(saved, dict) or saved.pop("format", None) != 1:
         raise Problem(f"{folder / SETTINGS}: not the settings of a memory that this mnemon reads")
@@ -53,13 +54,22 @@ def load_host(folder: Path, **changed: object) -> Memory:
     return memory
 
 
-def _loaded(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+def pretrained(name: str, download: bool = False) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """A host and its tokenizer, from a folder or by a name of the hub; one that is not here is fetched if asked for."""
+    folder = Path(name)
+    known = [folder / file for file in ("config.json", "adapter_config.json")]
+    if folder.exists() and not any(file.is_file() for file in known):
+        raise Problem(f"{folder}: no folder of a transformers model (it has no config.json)")
     try:
         with _quietly():
-            model: Any = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, use_safetensors=True)
-            return model, AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            only = folder.exists() or not download
+            model: Any = AutoModelForCausalLM.from_pretrained(name, local_files_only=only, use_safetensors=True)
+            return model, AutoTokenizer.from_pretrained(name, local_files_only=only)
     except (OSError, ValueError, SafetensorError) as error:
-        raise Problem(f"{folder}: transformers cannot load it ({error})") from None
+        said = f"transformers cannot load it ({error})"
+        if not folder.exists() and not download:
+            said = "no such folder, and no model of the hub that is already here; --download fetches one"
+        raise Problem(f"{name}: {said}") from None
 
 
 @contextmanager

@@ -62,15 +62,22 @@ class LaneMemory(Source):
 
     @contextmanager
     def live(self) -> Iterator["LaneMemory"]:
-        """Within it, the host reads this memory instead of what its `Memory` has read."""
-        before = [seam.source for seam in self.memory.seams]
-        for seam in self.memory.seams:
-            seam.source = self
+        """Within it, the host reads this memory instead of what its `Memory` has read; so must its backward."""
+        self.enter()
         try:
             yield self
         finally:
-            for seam, source in zip(self.memory.seams, before, strict=True):
-                seam.source = source
+            self.leave()
+
+    def enter(self) -> None:
+        """From now on the host reads this memory."""
+        for seam in self.memory.seams:
+            seam.source = self
+
+    def leave(self) -> None:
+        """The host reads what its `Memory` has read, as before."""
+        for seam in self.memory.seams:
+            seam.source = self.memory.source
 
     def reset(self, rows: Bool[Tensor, " b"]) -> None:
         """Forget everything in `rows`."""

@@ -50,6 +50,7 @@ class HostState:
 
     def commit(self, update: Heard, ends: Bool[Tensor, " b"] | None = None, memory: bool = True) -> None:
         """Write a segment; with `memory=False` it becomes context of the next one, nothing more."""
+        self.lanes.leave()
         self.lanes.commit(update.lengths, update.fresh, memory)
         known = torch.cat([self.tail, update.tokens], dim=1)
         newest = update.lengths[:, None] + torch.arange(self.tail.shape[1])
@@ -119,9 +120,9 @@ class HostModel(nn.Module):
         ids = self._fed(tokens, state)
         least = int(fresh.min())
         settings = {"logits_to_keep": ids.shape[1] - least} if self._short else {}
-        with state.lanes.live():
-            state.lanes.begin(None, behind, state.count)
-            logits = self.host(input_ids=ids, use_cache=False, **settings).logits
+        state.lanes.begin(None, behind, state.count)
+        state.lanes.enter()  # until `commit`: where activations are computed again, backward asks once more
+        logits = self.host(input_ids=ids, use_cache=False, **settings).logits
         place = (fresh - (least if self._short else 0)).to(device)[:, None] + torch.arange(t, device=device)
         logits = logits.gather(1, place[:, :, None].expand(-1, -1, logits.shape[-1]))
         heard = Heard(tokens.cpu(), lengths.cpu(), state.lanes.fresh)

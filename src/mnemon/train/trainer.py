@@ -124,11 +124,11 @@ class Trainer:
         return number
 
     def tensors(self) -> dict[str, dict[str, Tensor]]:
-        """Weights, optimiser state and what the lanes remember, by name."""
+        """Weights that learn, optimiser state and what the lanes remember, by name."""
         names = {id(parameter): name for name, parameter in self.model.named_parameters()}
         memory = {f"{i}.{name}": t for i, state in enumerate(self.states) for name, t in state.tensors().items()}
         read = {f"{i}.{name}": t for i, each in enumerate(self.histories) for name, t in each.tensors().items()}
-        groups = {"model": self.model.state_dict(), "optimizer": flatten(self.optimizers, names), "memory": memory}
+        groups = {"model": learned(self.model), "optimizer": flatten(self.optimizers, names), "memory": memory}
         return groups | ({"history": read} if read else {})
 
     def values(self) -> dict[str, Any]:
@@ -140,13 +140,21 @@ class Trainer:
         """Continue where another trainer of the same config stood when it gave `tensors` and `values`."""
         if values["optimizer"] != self.config.optimizer:
             raise ValueError(f"saved with optimizer {values['optimizer']!r}, not {self.config.optimizer!r}")
-        self.model.load_state_dict(tensors["model"])
+        if tensors["model"].keys() != learned(self.model).keys():
+            raise ValueError("other weights learn there")
+        self.model.load_state_dict(tensors["model"], strict=False)
         unflatten(self.optimizers, dict(self.model.named_parameters()), tensors["optimizer"])
         for i, state in enumerate(self.states):
             state.load(_under(f"{i}.", tensors["memory"]), self.device)
         for i, history in enumerate(self.histories):
             history.load(_under(f"{i}.", tensors.get("history", {})))
         self.step, self.tokens, self.seconds = values["step"], values["tokens"], values["seconds"]
+
+
+def learned(model: nn.Module) -> dict[str, Tensor]:
+    """Weights and buffers of a model by name, without weights that do not learn."""
+    frozen = {name for name, p in model.named_parameters(remove_duplicate=False) if not p.requires_grad}
+    return {name: tensor for name, tensor in model.state_dict().items() if name not in frozen}
 
 
 def drift_record(states: Sequence[MemoryState], again: Sequence[MemoryState]) -> Record:

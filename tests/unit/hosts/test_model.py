@@ -100,6 +100,13 @@ def test_state_is_saved_and_taken_up() -> None:
     assert torch.equal(*seen)
 
 
+def test_after_a_commit_the_memory_answers_again() -> None:
+    model, ids = hosted(), tokens(1, 7)
+    plain = model.host(ids).logits
+    heard(model, tokens(2, 21))
+    assert torch.equal(model.host(ids).logits, plain)
+
+
 def test_a_segment_without_room_is_said() -> None:
     memory = mnemon.attach(llama(), segment=4, overlap=3)
     model = HostModel(memory)

@@ -1,0 +1,109 @@
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from mnemon.cli import say
+from mnemon.cli.flags import changed, first_word, parse, value_of, with_sections
+from mnemon.cli.progress import Phases, Steps
+from mnemon.config import Problem, nearest, read_json
+from mnemon.train.finetune import RATES, FinetuneConfig, finetune, read_finetune, resume_finetune, tuning
+
+PROG = "mnemon finetune"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """Let a model of others learn to use its memory, on documents. With its name before --help: also settings."""
+
+    out: Path
+    """folder to make: the tuned model, its memory's settings, and what continues an interrupted training"""
+    learns: Literal["gates", "queries", "lora", "all"] = "queries"
+    """gates alone; also query projections of layers with memory; also low-rank adapters; everything"""
+    data: str | None = None
+    """python-env, NAME:PATH of a known data set, or a folder, glob, JSON Lines file or byte stream"""
+    negatives: int = 0
+    """other rows whose entries each row finds among its own, and learns to pass over"""
+    no_memory: bool = False
+    """learn without the memory, as a control"""
+    checkpointing: bool = False
+    """compute activations again in backward, for less memory and more time"""
+    download: bool = False
+    """fetch the model from the hub if it is not here"""
+    json: bool = False
+    """print one JSON value at the end"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Further:
+    steps: int | None = None
+    """train to this step (default: as it was begun)"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resume:
+    """Continue a fine-tuning from its newest checkpoint."""
+
+    resume: Path
+    """folder to continue"""
+    train_section: Annotated[Further, tyro.conf.arg(name="train")] = Further()
+    json: bool = False
+    """print one JSON value at the end"""
+
+
+def run(words: list[str]) -> None:
+    if any(word.partition("=")[0] == "--resume" for word in words):
+        _resume(parse(Resume, words, PROG))
+        return
+    host, rest = first_word(words, Start, f"{PROG} MODEL")
+    learns = value_of(rest, "--learns") or "queries"
+    if learns not in RATES:
+        raise Problem(f"--learns {learns!r}: no such kind{nearest(learns, list(RATES))}")
+    config = tuning(host, learns)
+    command = parse(with_sections(Start, config), rest, f"{PROG} {host}")
+    config = changed(config, command, PROG)
+    if command.data is not None:
+        config = config.replace(data__source=command.data)
+    config = config.replace(
+        negatives=command.negatives,
+        remember=not command.no_memory,
+        checkpointing=command.checkpointing,
+        download=command.download,
+    )
+    _show(partial(finetune, config, command.out), config, command.out, command.json)
+
+
+def _resume(command: Resume) -> None:
+    out, steps = command.resume, command.train_section.steps
+    config, _ = read_finetune(out)
+    if steps is not None:
+        config = config.replace(train__steps=steps)
+    _show(partial(resume_finetune, out, steps=steps), config, out, command.json)
+
+
+def _show(job: Callable[..., Any], config: FinetuneConfig, out: Path, as_json: bool) -> None:
+    """Run the job under a progress bar and print where it stands at its end."""
+    total = config.train.steps
+    try:
+        with Phases() as show:
+            steps = Steps(show, total)
+            job(on_step=steps)
+    except KeyboardInterrupt:
+        if not (out / "finetune.json").exists():
+            raise
+        raise KeyboardInterrupt(f"interrupted; continue with: {PROG} --resume {out}") from None
+    value = {
+        "folder": str(out),
+        "learns": config.learns,
+        **steps.last,
+        "skipped": read_json(out / "corpus.json")["skipped"],
+    }
+    ended = f", loss {steps.last['loss']:.4f}" if steps.last else ", nothing left to do"
+    say.result(
+        value,
+        as_json,
+        lambda: f"{out}: {config.learns} of {config.host}, {total} steps{ended}{say.skipped(value['skipped'])}",
+    )

@@ -1,0 +1,52 @@
+from typing import Literal
+
+from torch import nn
+
+from mnemon.config import Problem
+from mnemon.hosts.fingerprint import OWN
+from mnemon.hosts.lora import MARK, LoraConfig, add_lora
+from mnemon.hosts.memory import Memory
+from mnemon.hosts.support import attentions
+
+Learns = Literal["gates", "queries", "lora", "all"]
+NORMS = ("q_norm", "q_layernorm", "query_layernorm")  # what some families do to queries alone
+
+
+def let_learn(memory: Memory, learns: Learns, lora: LoraConfig | None = None) -> list[str]:
+    """Say which weights of an attached host learn, and give their names; nothing else gets a gradient.
+
+    What the memory has itself (gates, slopes of age) always learns. `"queries"`: also the query projections of layers
+    with a memory, `"lora"`: also low-rank adapters, `"all"`: also every weight of the host.
+    """
+    if learns == "lora":
+        add_lora(memory.model, lora or LoraConfig())
+    weights = list(memory.model.named_parameters())
+    chosen = {id(weight) for name, weight in weights if OWN in name}
+    if learns == "gates" and not chosen:
+        raise Problem(
+            "there is no gate to learn: a joint merge without age or persistent vectors has none; give merge='gated', "
+            "or let more learn"
+        )
+    if learns == "queries":
+        chosen |= {id(weight) for weight in _queries(memory)}
+    names = []
+    for name, weight in weights:
+        adapts = learns == "lora" and MARK in name
+        weight.requires_grad_(learns == "all" or adapts or id(weight) in chosen)
+        names += [name] if weight.requires_grad else []
+    return names
+
+
+def _queries(memory: Memory) -> list[nn.Parameter]:
+    """Weights that make the queries of layers with a memory."""
+    modules = attentions(memory.model)
+    found = []
+    for layer in memory.layers:
+        parts = dict(modules[layer].named_children())
+        if "q_proj" not in parts:
+            raise Problem(
+                f"{memory.model.config.model_type} makes queries, keys and values by one matrix, so queries cannot "
+                "learn alone: let lora or all learn"
+            )
+        found += [*parts["q_proj"].parameters(), *(p for n, m in parts.items() if n in NORMS for p in m.parameters())]
+    return found

@@ -1,0 +1,148 @@
+"""Fine-tuning a host, a model of others, to use the memory that is attached to it."""
+
+from pathlib import Path
+
+from pydantic import Field
+
+from mnemon.config import Config, Problem, read_json, write_json
+from mnemon.data import Corpus, DataConfig, Lanes, load_corpus
+from mnemon.hosts import (
+    HostModel,
+    Learns,
+    LoraConfig,
+    Memory,
+    MemoryConfig,
+    let_learn,
+    load_host,
+    save_host,
+    weights_digest,
+)
+from mnemon.hosts.tokens import plain_tokenizer
+from mnemon.train.checkpoint import newest
+from mnemon.train.config import TrainConfig, dealt
+from mnemon.train.randomness import seeded
+from mnemon.train.run import pick_device
+from mnemon.train.session import OnStep, Session, described
+from mnemon.train.trainer import Trainer
+
+CONFIG, FORMAT, VERSION = "finetune.json", "mnemon-finetune", 1
+
+
+class FinetuneConfig(Config):
+    """What of a host learns to use its memory, and on which documents.
+
+    `host`: a folder of transformers, or a name of its hub. `learns`: see `let_learn`; `lora` is for adapters alone.
+    `negatives`: see `LaneMemory`. `remember`: off, the host learns without its memory, which is a control.
+    """
+
+    host: str
+    learns: Learns = "queries"
+    negatives: int = Field(0, ge=0)
+    remember: bool = True
+    checkpointing: bool = False
+    download: bool = False
+    lora: LoraConfig = LoraConfig()
+    memory: MemoryConfig = MemoryConfig(merge="gated")
+    data: DataConfig = DataConfig()
+    train: TrainConfig = TrainConfig(steps=500, warmup=20, schedule="linear", precision="bfloat16")
+
+
+RATES: dict[Learns, float] = {"gates": 5e-2, "queries": 1e-3, "lora": 1e-3, "all": 5e-4}  # highest learning rates
+
+
+def tuning(host: str, learns: Learns) -> FinetuneConfig:
+    """The usual way to fine-tune: few numbers learn fast, many slowly."""
+    config = FinetuneConfig(host=host, learns=learns)
+    return config.replace(train__lr=RATES[learns])
+
+
+def finetune(
+    config: FinetuneConfig, out: Path | str, corpus: Corpus | None = None, on_step: OnStep | None = None
+) -> Path:
+    """Fine-tune a host with its memory live, into the folder `out`, which must be new or empty.
+
+    Documents are read as `HostModel` reads them. In the end `out` is a folder that `load_host` loads, and
+    `from_pretrained` without the memory. Ctrl-C saves a checkpoint after the current step.
+    """
+    out = Path(out)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise Problem(f"{out}: already there; choose another folder, or continue with --resume")
+    with seeded(config.train.seed, pick_device(config.train.device), config.train.threads):
+        memory = _host(config)
+        digest = weights_digest(memory.model)
+        session = _session(config, memory, out, corpus)
+        out.mkdir(parents=True, exist_ok=True)
+        write_json(out / "corpus.json", described(session.corpus))
+        session.save()
+        _write(out, config, digest)  # last: a folder with a config can be resumed
+        session.run(on_step)
+        save_host(memory, out)
+    return out
+
+
+def resume_finetune(
+    out: Path | str, corpus: Corpus | None = None, on_step: OnStep | None = None, steps: int | None = None
+) -> Path:
+    """Continue a fine-tuning from its newest checkpoint, to the losses that it would have had without interruption.
+
+    `steps`: to this step instead of the one in its config.
+    """
+    out = Path(out)
+    config, digest = read_finetune(out)
+    if steps is not None:
+        config = config.replace(train__steps=steps)
+    checkpoint = newest(out / "checkpoints")
+    done = checkpoint.values["step"]
+    if done > config.train.steps:
+        raise Problem(f"{out}: already trained for {done} steps, more than {config.train.steps}")
+    with seeded(config.train.seed, pick_device(config.train.device), config.train.threads):
+        memory = _host(config)
+        if weights_digest(memory.model) != digest:
+            raise Problem(f"{config.host}: other weights than when {out} was begun; restore them to continue")
+        session = _session(config, memory, out, corpus)
+        session.load(checkpoint.tensors, checkpoint.values, str(checkpoint.path))
+        _write(out, config, digest)
+        session.run(on_step)
+        save_host(memory, out)
+    return out
+
+
+def read_finetune(out: Path) -> tuple[FinetuneConfig, str]:
+    """The config of a fine-tuning, and the digest of the weights that it began with."""
+    file = out / CONFIG
+    if not file.is_file():
+        raise Problem(f"{out}: no fine-tuning to continue (it has no {CONFIG})")
+    values = read_json(file)
+    if not isinstance(values, dict) or values.pop("format", None) != FORMAT or values.pop("version", None) != VERSION:
+        raise Problem(f"{file}: not the config of a fine-tuning that this mnemon reads")
+    digest = values.pop("digest", "")
+    return FinetuneConfig.parse(values, str(file)), digest
+
+
+def _write(out: Path, config: FinetuneConfig, digest: str) -> None:
+    write_json(out / CONFIG, {"format": FORMAT, "version": VERSION, "digest": digest, **config.model_dump(mode="json")})
+
+
+def _host(config: FinetuneConfig) -> Memory:
+    """The host with its memory attached, in float32: what learns does so in small steps."""
+    memory = load_host(config.host, config.download, **dict(config.memory))
+    memory.model.float().to(pick_device(config.train.device))
+    return memory
+
+
+def _session(config: FinetuneConfig, memory: Memory, out: Path, corpus: Corpus | None) -> Session:
+    assert memory.tokenizer is not None
+    let_learn(memory, config.learns, config.lora)
+    if config.checkpointing:
+        memory.model.activation_checkpointing_enable()
+    model = HostModel(memory, config.negatives, None if config.remember else 0)
+    train = dealt(config.train, model.segment)
+    if train.segment != model.segment:
+        raise Problem(
+            f"train.segment {train.segment}: a segment is memory.segment less memory.overlap and special tokens, "
+            f"{model.segment}; leave it out"
+        )
+    corpus = load_corpus(config.data.source, config.data) if corpus is None else corpus
+    tokenizer = plain_tokenizer(memory.tokenizer)
+    lanes = Lanes(corpus.train, tokenizer, train.lanes, model.segment, train.seed, part=train.part)
+    return Session(out, Trainer(model, train), lanes, corpus, lambda weights: None)
