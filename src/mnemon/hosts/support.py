@@ -179,4 +179,6 @@ def _missing(model: PreTrainedModel) -> str:
         return "it has an encoder, and only decoders are supported"
     if not hasattr(sys.modules[type(model).__module__], "ALL_ATTENTION_FUNCTIONS"):
         return "its attention never asks transformers' attention registry, which a memory is attached by"
+    if getattr(model.config, "kv_lora_rank", None) is not None:
+        return "its keys and values differ in width (multi-head latent attention), and entries have one"
     return "nobody has checked it; a checked type has a row in mnemon/hosts/support.py"

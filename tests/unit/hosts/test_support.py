@@ -21,6 +21,8 @@ from transformers import (
     GPTNeoForCausalLM,
     HunYuanDenseV1Config,
     HunYuanDenseV1ForCausalLM,
+    Llama4ForCausalLM,
+    Llama4TextConfig,
     MptConfig,
     MptForCausalLM,
     PreTrainedModel,
@@ -110,6 +112,12 @@ REFUSALS: dict[str, tuple[Any, Any, str]] = {
         DeepseekV3ForCausalLM,
         DeepseekV3Config(**SIZES, num_key_value_heads=2, kv_lora_rank=8, q_lora_rank=8, qk_rope_head_dim=4,
                          qk_nope_head_dim=4, v_head_dim=8, intermediate_size=16, first_k_dense_replace=1),
+        "differ in width",
+    ),
+    "llama4_text": (
+        Llama4ForCausalLM,
+        Llama4TextConfig(**SIZES, num_key_value_heads=2, head_dim=8, intermediate_size=16, intermediate_size_mlp=16,
+                         num_local_experts=2, pad_token_id=0, bos_token_id=1, eos_token_id=2),
         "nobody has checked it",
     ),
 }  # fmt: skip
