@@ -27,6 +27,8 @@ class Start:
     """python-env, NAME:PATH of a known data set, or a folder, glob, JSON Lines file or byte stream"""
     negatives: int = 0
     """other rows whose entries each row finds among its own, and learns to pass over"""
+    persistent: int = 0
+    """persistent vectors in each layer with a memory, which learn too"""
     no_memory: bool = False
     """learn without the memory, as a control"""
     checkpointing: bool = False
@@ -69,6 +71,7 @@ def run(words: list[str]) -> None:
         config = config.replace(data__source=command.data)
     config = config.replace(
         negatives=command.negatives,
+        persistent=command.persistent,
         remember=not command.no_memory,
         checkpointing=command.checkpointing,
         download=command.download,

@@ -15,6 +15,7 @@ from mnemon.hosts.learning import Learns, let_learn
 from mnemon.hosts.lora import LoraConfig
 from mnemon.hosts.memory import Memory
 from mnemon.hosts.model import HostModel
+from mnemon.hosts.prefix import add_persistent, export_prefix, import_prefix
 from mnemon.hosts.support import FAMILIES, Family, family
 
 __all__ = [
@@ -28,9 +29,12 @@ __all__ = [
     "LoraConfig",
     "Memory",
     "MemoryConfig",
+    "add_persistent",
     "attach",
     "detach",
+    "export_prefix",
     "family",
+    "import_prefix",
     "let_learn",
     "load_host",
     "pretrained",

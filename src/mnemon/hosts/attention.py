@@ -69,13 +69,13 @@ def attend(
         t = query.shape[2]
         seam.source.keep(seam.layer, seam.place.raw(module, key[:, :, -t:]), value[:, :, -t:])
     if not seam.source.remembers:
-        return _counted(module, host.answer(module))
+        return _counted(module, _answer(module, host))
     raw = seam.place.raw(module, query)
     found = seam.source.search(seam.layer, rearrange(raw, "b (g j) t d -> b g (j t) d", g=key.shape[1]))
     rows = torch.cat([each.rows for each in found]) if found else torch.empty(0)
     if torch.equal(rows, torch.arange(len(query), device=rows.device)):
         return _merged(module, seam, host, raw, found), None
-    o, weights = host.answer(module)
+    o, weights = _answer(module, host)
     if not found:
         return _counted(module, (o, weights))
     return o.index_copy(0, rows, _merged(module, seam, host.rows(rows), raw[rows], found).to(o.dtype)), None
@@ -87,6 +87,23 @@ AttentionInterface.register(NAME, attend)
 def _gate(module: nn.Module) -> Any:
     """The layer's `HeadGate`, asked for each time: an adapter may have put a wrapper in its place."""
     return module.memory_gate
+
+
+def _answer(module: nn.Module, host: Host) -> Answer:
+    """What the host would compute, with the layer's persistent vectors where it has such: o [b t h d]."""
+    if _gate(module).persistent is None:
+        return host.answer(module)
+    return rearrange(_joined(module, host).o, "b h t d -> b t h d").contiguous(), None
+
+
+def _joined(module: nn.Module, host: Host) -> Partial:
+    """The host's own attention with its log-sum-exp, persistent vectors among its keys where the layer has such."""
+    own, vectors = _own(host), _gate(module).persistent
+    if vectors is None:
+        return own
+    o = own.o if vectors.gate is None else rearrange(host.answer(module)[0], "b t h d -> b h t d")
+    joined: Partial = vectors.joined(own, o, host.query * host.settings["scaling"], host.settings.get("softcap"))
+    return joined
 
 
 def _counted(module: nn.Module, answer: Answer) -> Answer:
@@ -107,10 +124,10 @@ def _merged(module: nn.Module, seam: Seam, host: Host, raw: Tensor, found: Seque
     memory = Partial(torch.cat([part.o for part in parts]), torch.cat([_z(part) for part in parts]))
     gate = _gate(module).bias
     if gate is not None:
-        own = rearrange(host.answer(module)[0], "b t h d -> b h t d")
+        own = rearrange(_answer(module, host)[0], "b t h d -> b h t d")
         merged = gated(Partial(own, None), memory, gate.sigmoid())
     else:
-        merged = joint([_own(host), memory])
+        merged = joint([_joined(module, host), memory])
     if seam.trace is not None:
         seam.trace += _drawn(seam.layer, found, parts, merged)
     return rearrange(merged.o, "b h t d -> b t h d").contiguous()

@@ -1,10 +1,11 @@
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
 
@@ -13,8 +14,10 @@ from mnemon.hosts.attach import attach
 from mnemon.hosts.config import MemoryConfig
 from mnemon.hosts.fingerprint import OWN
 from mnemon.hosts.memory import Memory
+from mnemon.hosts.persistent import Persistent
 
 SETTINGS, GATES = "memory.json", "memory_gate.safetensors"
+VECTORS = ".persistent.keys"
 
 
 def save_host(memory: Memory, folder: Path | str) -> None:
@@ -48,10 +51,22 @@ def load_host(folder: Path | str, download: bool = False, **changed: object) -> 
     settings = MemoryConfig.parse({**saved, **changed}, str(folder / SETTINGS))
     memory = attach(model, tokenizer, **dict(settings))
     if (folder / GATES).is_file():
-        _, unexpected = model.load_state_dict(load_file(folder / GATES), strict=False)
+        weights = load_file(folder / GATES)
+        _make_room(model, weights)
+        _, unexpected = model.load_state_dict(weights, strict=False)
         if unexpected:
             raise Problem(f"{folder / GATES}: gates of other layers than {SETTINGS} says: {', '.join(unexpected)}")
     return memory
+
+
+def _make_room(model: PreTrainedModel, weights: Mapping[str, Tensor]) -> None:
+    """Put persistent vectors where a file has some."""
+    for name in weights:
+        gate, is_keys, _ = name.partition(VECTORS)
+        if is_keys:
+            values, share = weights[f"{gate}.persistent.values"], weights.get(f"{gate}.persistent.gate")
+            module: Any = model.get_submodule(gate)
+            module.persistent = Persistent(weights[name], values, share)
 
 
 def pretrained(name: str, download: bool = False) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:

@@ -5,6 +5,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from mnemon.hosts.config import MemoryConfig
+from mnemon.hosts.persistent import Persistent
 
 
 class HeadGate(nn.Module):
@@ -12,6 +13,7 @@ class HeadGate(nn.Module):
 
     `bias` b [h]: the gate g = sigmoid(b) (arXiv 2203.08913, section 3.2), where the merge is gated. `slope` a [h]: a
     neighbour's score gets a log2(age), where ages are told apart. What the config does not use is not there.
+    `persistent`: vectors of the layer that `add_persistent` puts beside it.
     """
 
     def __init__(self, n_heads: int, config: MemoryConfig, device: torch.device):
@@ -20,6 +22,7 @@ class HeadGate(nn.Module):
         gated = config.merge == "gated"
         self.bias = nn.Parameter(torch.full((n_heads,), start, device=device)) if gated else None
         self.slope = nn.Parameter(torch.zeros(n_heads, device=device)) if config.age else None
+        self.persistent: Persistent | None = None
 
     def by_age(self, age: Int[Tensor, "b #h t k"]) -> Float[Tensor, "b h t k"] | None:
         """What is added to the scores of neighbours that are so many entries old."""

@@ -12,6 +12,7 @@ from mnemon.hosts import (
     LoraConfig,
     Memory,
     MemoryConfig,
+    add_persistent,
     let_learn,
     load_host,
     save_host,
@@ -32,12 +33,14 @@ class FinetuneConfig(Config):
     """What of a host learns to use its memory, and on which documents.
 
     `host`: a folder of transformers, or a name of its hub. `learns`: see `let_learn`; `lora` is for adapters alone.
-    `negatives`: see `LaneMemory`. `remember`: off, the host learns without its memory, which is a control.
+    `negatives`: see `LaneMemory`. `persistent` vectors in each layer with a memory: see `add_persistent`. `remember`:
+    off, the host learns without its memory, which is a control.
     """
 
     host: str
     learns: Learns = "queries"
     negatives: int = Field(0, ge=0)
+    persistent: int = Field(0, ge=0)
     remember: bool = True
     checkpointing: bool = False
     download: bool = False
@@ -127,6 +130,8 @@ def _host(config: FinetuneConfig) -> Memory:
     """The host with its memory attached, in float32: what learns does so in small steps."""
     memory = load_host(config.host, config.download, **dict(config.memory))
     memory.model.float().to(pick_device(config.train.device))
+    if config.persistent:
+        add_persistent(memory, config.persistent)
     return memory
 
 
