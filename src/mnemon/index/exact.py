@@ -1,13 +1,17 @@
+import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 TILE_BYTES = {"cpu": 1 << 21, "cuda": 1 << 29}  # scores held at once: a core's cache, or a modest part of a GPU
-BLOCK = 8192  # keys scored at once for one query
+QUERIES = {"cpu": 256, "cuda": 1 << 13}  # of one head, scored at once
+BLOCK = 1 << 16  # keys scored at once for one query
+FEW = 4  # queries of one head; for so few, a float32 product is faster with the keys on its left
 GROUPS = 16  # keys of one group in two-stage selection
+SMALL = 1 << 10  # keys that are selected from in one stage anyway
 
 
 def exact_search(
@@ -22,7 +26,7 @@ def exact_search(
     out; where fewer than k remain the score is -inf and the id is to be ignored. Ids are always within 0..m-1.
     The whole score matrix is never held: heads are taken a few at a time and keys in blocks whose winners are merged.
     """
-    return by_tiles(queries, keys, min(top_k, keys.shape[-2]), valid, _search)
+    return by_tiles(queries, keys, min(top_k, keys.shape[-2]), valid, _Search())
 
 
 Tile = Callable[[Tensor, Tensor, int, Tensor | None], tuple[Tensor, Tensor]]
@@ -40,35 +44,73 @@ def by_tiles(
     m = keys.shape[-2]
     n = math.prod(lead)
     flat_q = queries.detach().to(keys.dtype).reshape(n, t, d)
-    flat_k = keys.reshape(n, m, d)
+    flat_k = keys.detach().reshape(n, m, d)
     mask = valid[None] if valid is not None and valid.ndim == 1 else valid
     mask = None if mask is None else mask.expand(*lead, mask.shape[-2], m).reshape(n, mask.shape[-2], m)
     scores = flat_q.new_empty(n, t, k)
     ids = torch.empty(n, t, k, dtype=torch.long, device=keys.device)
     budget = TILE_BYTES.get(keys.device.type, TILE_BYTES["cpu"])
-    step = max(1, budget // max(1, t * min(m, BLOCK) * keys.element_size()))
-    for start in range(0, n if k else 0, step):
-        tile = slice(start, start + step)
-        scores[tile], ids[tile] = search(flat_q[tile], flat_k[tile], k, None if mask is None else mask[tile])
+    at_once = min(t, QUERIES.get(keys.device.type, QUERIES["cpu"]))
+    step = max(1, budget // max(1, at_once * min(m, BLOCK) * keys.element_size()))
+    for start, first in itertools.product(range(0, n if k else 0, step), range(0, t, max(1, at_once))):
+        tile, part = slice(start, start + step), slice(first, first + at_once)
+        seen = mask if mask is None else mask[tile, part if mask.shape[1] > 1 else slice(None)]
+        scores[tile, part], ids[tile, part] = search(flat_q[tile, part], flat_k[tile], k, seen)
     return scores.view(*lead, t, k), ids.view(*lead, t, k)
 
 
-def _search(q: Tensor, keys: Tensor, k: int, valid: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Scores and ids of one tile, block by block of keys."""
-    best: tuple[Tensor, Tensor] | None = None
-    for start in range(0, keys.shape[1], BLOCK):
-        block = slice(start, start + BLOCK)
-        scores = q @ keys[:, block].mT if len(q) > 1 else torch.mm(q[0], keys[0, block].T)[None]
-        if valid is not None:
-            scores = scores.masked_fill_(~valid[..., block], -math.inf)
-        top, ids = select(scores, min(k, scores.shape[-1]))
-        if best is not None:
-            top, ids = torch.cat([best[0], top], -1), torch.cat([best[1], ids + start], -1)
-            top, order = top.topk(min(k, top.shape[-1]), dim=-1)
-            ids = ids.gather(-1, order)
-        best = top, ids
-    assert best is not None
-    return best
+class _Search:
+    """The scores and ids of one tile after the other, block by block of keys.
+
+    Scores are always put into the same place: for fresh pages the system takes as long as the product does.
+    """
+
+    def __init__(self) -> None:
+        self._room = torch.empty(0)
+
+    def __call__(self, q: Tensor, keys: Tensor, k: int, valid: Tensor | None) -> tuple[Tensor, Tensor]:
+        best: tuple[Tensor, Tensor] | None = None
+        for block in _blocks(keys.shape[1]):
+            scores = self._products(q, keys[:, block])
+            if valid is not None:
+                scores = scores.masked_fill_(~valid[..., block], -math.inf)
+            top, ids = select(scores, min(k, scores.shape[-1]))
+            if best is not None:
+                top, ids = torch.cat([best[0], top], -1), torch.cat([best[1], ids + block.start], -1)
+                top, order = top.topk(min(k, top.shape[-1]), dim=-1)
+                ids = ids.gather(-1, order)
+            best = top, ids
+        assert best is not None
+        return best
+
+    def _products(self, q: Float[Tensor, "n t d"], keys: Float[Tensor, "n m d"]) -> Float[Tensor, "n t m"]:
+        """q k^T, in the way that is fastest for the shape.
+
+        65,536 keys of 4 heads, d 64, one core: in bfloat16 a batched product copies the keys first, 18.8 ms where one a
+        head takes 4.4 (4 queries); in float32 the product of so few is 13 ms, or 5.4 with the keys on its left.
+        """
+        shape = (len(q), q.shape[1], keys.shape[1])
+        if self._room.numel() < math.prod(shape) or self._room.dtype != q.dtype:
+            self._room = q.new_empty(math.prod(shape))
+        scores = self._room[: math.prod(shape)].view(shape)
+        few = q.shape[1] <= FEW and keys.dtype == torch.float32
+        if keys.device.type != "cpu" or (not few and keys.element_size() > 2):
+            return torch.bmm(q, keys.mT, out=scores)
+        for each, query, key in zip(scores, q, keys, strict=True):
+            if few:
+                each.copy_((key @ query.T).T)
+            else:
+                torch.mm(query, key.T, out=each)
+        return scores
+
+
+def _blocks(m: int) -> Iterator[slice]:
+    """Slices of `BLOCK` keys; the last whole groups stand apart from the keys that fill none."""
+    whole = m if m < SMALL else m // GROUPS * GROUPS
+    for start in range(0, whole, BLOCK):
+        yield slice(start, min(start + BLOCK, whole))
+    if whole < m:
+        yield slice(whole, m)
 
 
 def select(scores: Float[Tensor, "*b m"], k: int) -> tuple[Float[Tensor, "*b k"], Int[Tensor, "*b k"]]:

@@ -27,6 +27,7 @@ def tiles(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
     if request.param != "one tile":
         monkeypatch.setattr(exact, "BLOCK", 13)
         monkeypatch.setattr(exact, "TILE_BYTES", {"cpu": 2 * T * 13 * 8})
+        monkeypatch.setattr(exact, "QUERIES", {"cpu": 2})
 
 
 @pytest.mark.usefixtures("tiles")
@@ -73,6 +74,25 @@ def test_an_empty_store_gives_nothing() -> None:
     q, keys = drawn(size=0)
     scores, ids = exact_search(q, keys, 7)
     assert scores.shape == ids.shape == (B, H, T, 0)
+
+
+def test_a_store_that_fills_no_groups_is_searched_in_two_stages_too() -> None:
+    q, keys = drawn(size=1031)
+    scores, ids = exact_search(q, keys, 3)
+    expected, places = by_brute_force(q, keys, 3)
+    torch.testing.assert_close(scores, expected)
+    assert torch.equal(ids, places)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("t", [1, 4, 5])
+def test_the_products_of_few_and_of_many_queries_are_the_same(t: int, dtype: torch.dtype) -> None:
+    q, keys = drawn(dtype=dtype)
+    scores, ids = exact_search(q[:, :, :t], keys, 7)
+    exactly = (q[:, :, :t].double() @ keys.double().mT).gather(-1, ids)
+    torch.testing.assert_close(scores.double(), exactly, rtol=2e-2 if dtype != torch.float32 else 1e-5, atol=2e-2)
+    best = by_brute_force(q[:, :, :t].double(), keys.double(), 7)[0]
+    torch.testing.assert_close(exactly, best, rtol=2e-2, atol=2e-2)
 
 
 @pytest.mark.usefixtures("tiles")
