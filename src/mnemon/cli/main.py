@@ -10,6 +10,7 @@ COMMANDS = {
     "train": "train a recipe, or continue a run",
     "finetune": "let a model of others learn to use its memory",
     "eval": "loss of a run on unseen documents, for several memory sizes",
+    "eval-tasks": "what a model recalls of what it has read, far beyond its window",
     "generate": "read files into memory, then continue a prompt",
     "inspect": "show for every token of a text what memory did for it",
     "memory": "list, show, forget, merge or check what was saved of a memory",
@@ -53,13 +54,13 @@ def _dispatch(words: list[str]) -> None:
         case ["--help" | "-h", *_]:
             print(_help())
         case [name, *rest] if name in COMMANDS:
-            importlib.import_module(f"mnemon.cli.{name}").run(rest)
+            importlib.import_module(f"mnemon.cli.{name.replace('-', '_')}").run(rest)
         case _:
             raise Problem(f"{words[0]!r}: unknown command{nearest(words[0], list(COMMANDS))}")
 
 
 def _help() -> str:
-    lines = [f"  {name:<10}{about}" for name, about in COMMANDS.items()]
+    lines = [f"  {name:<12}{about}" for name, about in COMMANDS.items()]
     return "\n".join(["usage: mnemon COMMAND [OPTIONS]", "", *lines, "", "mnemon COMMAND --help lists its options."])
 
 

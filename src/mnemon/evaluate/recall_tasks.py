@@ -84,7 +84,7 @@ def facts(write: Writer) -> Episode:
 def mixed(write: Writer) -> Episode:
     """Sentences of all tasks in two documents, and a question for each: what a model is trained on.
 
-    Half of the numbers are replaced in the second document, after a window or more.
+    Half of the values are replaced in the second document, however soon.
     """
     first: list[str] = []
     second: list[str] = []
@@ -96,13 +96,13 @@ def mixed(write: Writer) -> Episode:
         kind = KINDS[write.choose(len(KINDS))]
         name, *values = _invented(write, kind)
         prompt = f"The {kind} of {name} is"
-        if kind == "number" and write.choose(2):
+        if write.choose(2):
             first.append(f"{prompt} {values.pop()}.")
             second.append(f"{prompt} {values[0]}.")
         else:
             (first, second)[write.choose(2)].append(f"{prompt} {values[0]}.")
         questions.append(Question(_line(prompt), (f" {values[0]}.",)))
-    told = write.told("first", first, 1 / 2)[0], write.told("second", second, 1 / 2, after=write.window)[0]
+    told = write.told("first", first, 1 / 2)[0], write.told("second", second, 1 / 2)[0]
     return Episode(told, tuple(questions))
 
 

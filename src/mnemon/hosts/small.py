@@ -36,7 +36,7 @@ def small_decoder(config: SmallConfig, generator: torch.Generator) -> Qwen3ForCa
             num_attention_heads=config.n_heads,
             num_key_value_heads=config.n_heads,
             head_dim=config.head_dim,
-            max_position_embeddings=config.window,
+            max_position_embeddings=16 * config.window,  # of which it is to see one window
             bos_token_id=None,
             eos_token_id=None,
             pad_token_id=0,

@@ -15,6 +15,7 @@ from mnemon.studies.grid import Scale, run_grid, wanted
 from mnemon.studies.grid_page import grid_page
 from mnemon.studies.pages import Record, loss_lines, speed_lines
 from mnemon.studies.recall import recall_lines, recall_table
+from mnemon.studies.recall_tasks import recall_tasks_lines, recall_tasks_table
 from mnemon.studies.retrieval import retrieval_lines, retrieval_table
 from mnemon.studies.span import span_lines, span_table
 from mnemon.studies.staleness import staleness_lines, staleness_table
@@ -93,6 +94,12 @@ TABLES = {
         "How many of the true neighbours does each index find, and how long does a search take?",
         recall_table,
         recall_lines,
+    ),
+    "recall-tasks": Table(
+        "Recall beyond the window",
+        "Does a model recall what it read 16 windows ago: the latest value, its own alone, and with its source?",
+        recall_tasks_table,
+        recall_tasks_lines,
     ),
     "staleness": Table(
         "Staleness of the memory",
