@@ -24,8 +24,8 @@ class Places:
     rows: int = 1
 
     @torch.compiler.disable
-    def count(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Before the forward of a whole host: how many rows it has."""
+    def count(self, stack: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Before the layers are run, by the module that embeds positions: how many rows there are."""
         tokens = args[0] if args else kwargs.get("input_ids")
         given = kwargs["inputs_embeds"] if tokens is None else tokens
         self.rows = len(given)
@@ -60,8 +60,9 @@ def go_on(model: PreTrainedModel, source: Namespaces) -> list[RemovableHandle]:
     if row.places is None:
         return []
     moving = Places(row, source)
-    (embedding,) = (module for path, module in model.named_modules() if path.rpartition(".")[2] == row.places)
+    (path,) = (path for path, _ in model.named_modules() if path.rpartition(".")[2] == row.places)
+    stack, embedding = model.get_submodule(path.rpartition(".")[0]), model.get_submodule(path)
     return [
-        model.base_model.register_forward_pre_hook(moving.count, with_kwargs=True),
+        stack.register_forward_pre_hook(moving.count, with_kwargs=True),
         embedding.register_forward_pre_hook(moving.move, with_kwargs=True),
     ]

@@ -67,15 +67,18 @@ def _chosen(config: MemoryConfig, modules: Mapping[int, nn.Module]) -> tuple[int
     """The layers that get a memory: among those that see everything, for a sliding window is there to be kept."""
     full = [layer for layer, module in modules.items() if window(module) is None]
     if not full:
-        raise Problem("every layer of this model has a sliding window, which it keeps: none can be given a memory")
+        raise Problem(
+            "every layer of this model has a sliding window, which it keeps: none can be given a memory, unless the "
+            "model is loaded with sliding_window=None"
+        )
     if config.layers == "all":
         return tuple(full)
     if config.layers == "auto":
-        wanted = round(DEPTH * len(modules)) - 1
+        wanted = round(DEPTH * (max(modules) + 1)) - 1
         return (min(full, key=lambda layer: (abs(layer - wanted), layer)),)
     for layer in config.layers:
         if layer not in modules:
-            raise Problem(f"layer {layer}: this model has layers 0 to {max(modules)}")
+            raise Problem(f"layer {layer} is none with attention: choose among {full}")
         if layer not in full:
             raise Problem(f"layer {layer} has a sliding window, which it keeps: choose among {full}")
     return tuple(sorted(set(config.layers)))

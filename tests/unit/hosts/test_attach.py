@@ -6,7 +6,7 @@ from transformers import MistralConfig, MistralForCausalLM, Qwen3Config, Qwen3Fo
 
 import mnemon
 from mnemon.config import Problem
-from readers import LAYERS, llama, tokens
+from readers import llama, tokens
 
 
 def mixed() -> Qwen3ForCausalLM:
@@ -81,7 +81,7 @@ def test_a_layer_with_a_sliding_window_cannot_be_chosen() -> None:
     ("settings", "said"),
     [
         ({"layer": "all"}, "unknown key .did you mean 'layers'"),
-        ({"layers": (7,)}, f"layer 7: this model has layers 0 to {LAYERS - 1}"),
+        ({"layers": (7,)}, "layer 7 is none with attention: choose among \\[0, 1, 2\\]"),
         ({"segment": 8, "overlap": 8}, "overlap of 8"),
         ({"size": 8}, "smaller than top_k = 32"),
         ({"index": "exakt"}, "did you mean 'exact'"),

@@ -154,3 +154,50 @@ def test_a_compiled_host_computes_the_same(unchecked: None) -> None:
     torch.testing.assert_close(logits(compiled, ids), logits(model, ids), rtol=0, atol=1e-12)
     memory.forget("one")
     torch.testing.assert_close(logits(compiled, ids), logits(foreign("llama", "sdpa"), ids), rtol=0, atol=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing.:FutureWarning")  # said by PEFT
+def test_a_host_with_an_adapter_gets_a_memory() -> None:
+    adapted = get_peft_model(foreign("llama", "sdpa"), LoraConfig(target_modules=["q_proj"], r=2))
+    ids = tokens(2, 7)
+    before = logits(adapted, ids)
+    memory = attach(adapted.get_base_model(), layers="all")
+    assert torch.equal(logits(adapted, ids), before)
+    memory.read(input_ids=ids[0], document="one")
+    assert not torch.equal(logits(adapted, ids), before)
+    out = adapted.generate(input_ids=ids, max_new_tokens=2, do_sample=False, pad_token_id=0)
+    assert memory.citations(out)[0][0].citations
+    detach(adapted.get_base_model())
+    assert torch.equal(logits(adapted, ids), before)
+
+
+def test_what_is_read_in_inference_mode_serves_outside_of_it() -> None:
+    ids = tokens(2, 7)
+    model = foreign("llama", "sdpa")
+    memory = attach(model, layers="all", positions="original", normalise=True)
+    with torch.inference_mode():
+        memory.read(input_ids=ids[0], document="one")
+        inside = model(ids).logits
+    assert torch.equal(logits(model, ids), inside)
+    model(ids, labels=ids).loss.backward()
+    memory.read(input_ids=ids[1], document="two")
+    assert not torch.equal(logits(model, ids), inside)
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+def test_texts_packed_into_a_row_each_see_the_memory(attention: str) -> None:
+    model, _ = attached("llama", attention)
+    ids, places = tokens(1, 7), torch.tensor([[0, 1, 2, 3, 0, 1, 2]])
+    with torch.no_grad():
+        packed = model(ids, position_ids=places, use_cache=False).logits[:, 4:]
+    torch.testing.assert_close(packed, logits(model, ids[:, 4:]), rtol=0, atol=1e-12 if attention == "sdpa" else 1e-5)
+
+
+def test_numbers_of_another_type_are_taken_up() -> None:
+    model, memory = attached("llama", "sdpa", torch.float32)
+    ids = tokens(2, 7)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        model(ids, labels=ids).loss.backward()
+        memory.read(input_ids=ids[0], document="two")
+    model.to(torch.bfloat16)
+    assert logits(model, ids).dtype == torch.bfloat16
