@@ -69,7 +69,7 @@ def test_commands_have_the_flags_they_are_shown_with(
     page: str, words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     named = words[0] in ("train", "params") and words[1:] and words[1] in RECIPES
-    named = named or (words[0] == "finetune" and words[1] != "--resume")
+    named = named or (words[0] in ("finetune", "remember", "ask") and words[1] != "--resume")
     before = words[:2] if named or words[0] in ("bench", "data", "memory") else words[:1]
     assert main([*before, "--help"]) == 0
     known = set(re.findall(r"--[\w.-]+", capsys.readouterr().out)) | {"--resume", "--version"}

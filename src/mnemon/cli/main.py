@@ -13,6 +13,8 @@ COMMANDS = {
     "eval-tasks": "what a model recalls of what it has read, far beyond its window",
     "generate": "read files into memory, then continue a prompt",
     "inspect": "show for every token of a text what memory did for it",
+    "remember": "read documents into the memory of a foreign model, kept as a file",
+    "ask": "put a question to a foreign model that remembers, and see what the answer came from",
     "memory": "list, show, forget, merge or check what was saved of a memory",
     "export": "write a run for transformers: model and tokenizer",
     "data": "known data sets, and whether a copy of one is whole",

@@ -105,7 +105,7 @@ def _say_contents(contents: memory.Contents, as_json: bool) -> None:
             f"model {its.model}, tokenizer {its.tokenizer}",
             f"layers {', '.join(map(str, its.layers))}; {its.heads} heads of {its.dim}; "
             f"positions {its.positions}, values {its.value}",
-            f"{contents.precision} of {its.dtype}; {_recalled(contents.recall)}",
+            f"{contents.precision} of {its.dtype}; {recalled(contents.recall)}",
         ]
         rows: list[tuple[object, ...]] = [("document", "namespace", "read", "entries", "bytes", "precision")]
         for each in contents.documents:
@@ -118,7 +118,7 @@ def _say_contents(contents: memory.Contents, as_json: bool) -> None:
     say.result(value, as_json, text)
 
 
-def _recalled(recall: dict[int, float]) -> str:
+def recalled(recall: dict[int, float]) -> str:
     if not recall:
         return "nothing to find yet"
     return "recall@32 " + ", ".join(f"{share:.4f} in layer {layer}" for layer, share in sorted(recall.items()))
@@ -135,7 +135,7 @@ def _show(words: list[str]) -> None:
         facts = [(name, value[name]) for name in ("name", "namespace", "source", "time", "precision", "file")]
         counts = [(name, f"{value[name]:,}") for name in ("entries", "bytes", "characters")]
         more = "" if len(begin) == len(text) else " ..."
-        return "\n".join([say.table([*facts, *counts], left=2), _recalled(entry.recall), "", begin + more])
+        return "\n".join([say.table([*facts, *counts], left=2), recalled(entry.recall), "", begin + more])
 
     say.result(value, command.json, said)
 

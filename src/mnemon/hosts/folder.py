@@ -45,10 +45,7 @@ def load_host(folder: Path | str, download: bool = False, **changed: object) -> 
     """
     folder = Path(folder)
     model, tokenizer = pretrained(str(folder), download)
-    saved = read_json(folder / SETTINGS) if (folder / SETTINGS).is_file() else {"format": 1}
-    if not isinstance(saved, dict) or saved.pop("format", None) != 1:
-        raise Problem(f"{folder / SETTINGS}: not the settings of a memory that this mnemon reads")
-    settings = MemoryConfig.parse({**saved, **changed}, str(folder / SETTINGS))
+    settings = host_settings(folder, **changed)
     memory = attach(model, tokenizer, **dict(settings))
     if (folder / GATES).is_file():
         weights = load_file(folder / GATES)
@@ -67,6 +64,15 @@ def _make_room(model: PreTrainedModel, weights: Mapping[str, Tensor]) -> None:
             values, share = weights[f"{gate}.persistent.values"], weights.get(f"{gate}.persistent.gate")
             module: Any = model.get_submodule(gate)
             module.persistent = Persistent(weights[name], values, share)
+
+
+def host_settings(folder: Path | str, **changed: object) -> MemoryConfig:
+    """The settings that a folder's memory was saved with, or the default ones, with those that have `changed`."""
+    path = Path(folder) / SETTINGS
+    saved = read_json(path) if path.is_file() else {"format": 1}
+    if not isinstance(saved, dict) or saved.pop("format", None) != 1:
+        raise Problem(f"{path}: not the settings of a memory that this mnemon reads")
+    return MemoryConfig.parse({**saved, **changed}, str(path))
 
 
 def pretrained(name: str, download: bool = False) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:

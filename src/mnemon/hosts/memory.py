@@ -115,16 +115,25 @@ class Memory:
         return len(self.source.store(namespace).forget(document))
 
     def replace(
-        self, document: str, text: str, namespace: str = "", progress: Progress = lambda done, total: None
+        self,
+        document: str,
+        text: str | None = None,
+        namespace: str = "",
+        progress: Progress = lambda done, total: None,
+        *,
+        path: str | Path | None = None,
     ) -> int:
-        """Forget a document and remember a new text under its id; how many entries came. It is all or nothing."""
+        """Forget a document and remember a new text or file under its id; how many entries came.
+
+        It is all or nothing.
+        """
         store = self.source.store(namespace)
         if document not in store.names:
             store.forget(document)  # says which names there are
         kept = store.documents()
         try:
             store.forget(document)
-            return self.read(text=text, document=document, namespace=namespace, progress=progress)
+            return self.read(path, text=text, document=document, namespace=namespace, progress=progress)
         except BaseException:
             self.source.stores[namespace] = fresh = type(store)(store.size)
             for each in kept:

@@ -1,0 +1,35 @@
+"""What commands that give a foreign model its memory have in common."""
+
+from pathlib import Path
+
+from mnemon.config import Config, Problem
+from mnemon.hosts import Memory, MemoryConfig, host_settings, load_host
+from mnemon.memory import read_contents
+from mnemon.train.run import pick_device
+
+
+class Attached(Config):
+    """Flags `--memory...`: how the model remembers."""
+
+    memory: MemoryConfig
+
+
+def settings(host: str, file: str | None) -> Attached:
+    """How the model remembers where no flag says otherwise: as its folder says, in the layers of the memory's file."""
+    if file is None or not Path(file).exists():
+        return Attached(memory=host_settings(host))
+    its = read_contents(Path(file)).fingerprint
+    return Attached(memory=host_settings(host, layers=its.layers, positions=its.positions, value=its.value))
+
+
+def loaded(host: str, config: MemoryConfig, file: Path, download: bool, device: str, verify: bool) -> Memory:
+    """The model with what the memory's file holds, or with nothing where there is no file yet."""
+    memory = load_host(host, download, **dict(config))
+    memory.model.to(pick_device(device))  # type: ignore[arg-type]  # transformers' annotation lacks devices
+    return Memory.load(file, memory.model, memory.tokenizer, verify=verify) if file.exists() else memory
+
+
+def check_folder(file: Path) -> None:
+    """A `Problem` unless a memory is there, or could be."""
+    if file.exists() and not file.is_dir():
+        raise Problem(f"{file}: a file is in the way; a memory is a folder")
