@@ -17,7 +17,7 @@ from transformers import AttentionInterface
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from mnemon.config import Problem
-from mnemon.hosts.seam import Found, Seam, Seen, seam_of
+from mnemon.hosts.seam import Found, Seam, Seen, seam_of, uncompiled
 from mnemon.ops import Neighbours, Partial, Shared, gated, joint, partial_dense, partial_neighbours, write_count
 
 NAME = "mnemon"  # of `attend` in transformers' registry
@@ -51,7 +51,7 @@ class Host:
         return replace(self, query=self.query[rows], key=self.key[rows], value=self.value[rows], mask=mask)
 
 
-@torch.compiler.disable
+@uncompiled
 def attend(
     module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **settings: Any
 ) -> Answer:

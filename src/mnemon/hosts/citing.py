@@ -13,7 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from mnemon.config import Problem
 from mnemon.hosts.namespaces import Namespaces
 from mnemon.hosts.reading import reading
-from mnemon.hosts.seam import Seam, Seen
+from mnemon.hosts.seam import Seam, Seen, uncompiled
 from mnemon.memory import DocumentStore
 
 
@@ -62,7 +62,7 @@ class Calls:
         self.source = source
         self.last: Call | None = None
 
-    @torch.compiler.disable
+    @uncompiled
     def __call__(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         ids = kwargs.get("input_ids", args[0] if args else None)
         past = kwargs.get("past_key_values")

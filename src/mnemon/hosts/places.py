@@ -8,6 +8,7 @@ from transformers import PreTrainedModel
 
 from mnemon.config import Problem
 from mnemon.hosts.namespaces import Namespaces
+from mnemon.hosts.seam import uncompiled
 from mnemon.hosts.support import Family, family
 
 
@@ -23,14 +24,14 @@ class Places:
     source: Namespaces
     rows: int = 1
 
-    @torch.compiler.disable
+    @uncompiled
     def count(self, stack: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Before the layers are run, by the module that embeds positions: how many rows there are."""
         tokens = args[0] if args else kwargs.get("input_ids")
         given = kwargs["inputs_embeds"] if tokens is None else tokens
         self.rows = len(given)
 
-    @torch.compiler.disable
+    @uncompiled
     def move(
         self, embedding: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -3,7 +3,9 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
@@ -12,6 +14,9 @@ from transformers import PreTrainedConfig
 from mnemon.hosts.config import MemoryConfig
 from mnemon.hosts.placing import Place
 from mnemon.ops import Neighbours, Shared
+
+# For what a compiler leaves as it is: what a memory holds changes between calls, and is part of no graph.
+uncompiled = partial(torch.compiler.disable, reason="a memory is searched between graphs: leave out fullgraph=True")
 
 
 @dataclass(frozen=True)

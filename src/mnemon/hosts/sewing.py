@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, cast
 
-import torch
 from torch import nn
 from transformers import PreTrainedModel
 
@@ -15,7 +14,7 @@ from mnemon.hosts.config import MemoryConfig
 from mnemon.hosts.gate import HeadGate
 from mnemon.hosts.placing import Place
 from mnemon.hosts.rotary import angles
-from mnemon.hosts.seam import Seam, Source, seam_of
+from mnemon.hosts.seam import Seam, Source, seam_of, uncompiled
 from mnemon.hosts.support import attentions, family, window
 
 DEPTH = 3 / 4  # where `layers="auto"` puts the memory: the ninth of twelve layers in arXiv 2203.08913
@@ -55,7 +54,7 @@ def _sewn(model: PreTrainedModel, module: nn.Module, layer: int, config: MemoryC
     return seam
 
 
-@torch.compiler.disable
+@uncompiled
 def _note_angles(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """Keep the cosines and sines that this forward rotates by."""
     seam = seam_of(module)

@@ -11,6 +11,7 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from torch import Tensor
+from torch._dynamo.exc import Unsupported
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from foreign import foreign, tokens
@@ -154,6 +155,9 @@ def test_a_compiled_host_computes_the_same(unchecked: None) -> None:
     torch.testing.assert_close(logits(compiled, ids), logits(model, ids), rtol=0, atol=1e-12)
     memory.forget("one")
     torch.testing.assert_close(logits(compiled, ids), logits(foreign("llama", "sdpa"), ids), rtol=0, atol=1e-12)
+    torch.compiler.reset()
+    with pytest.raises(Unsupported, match="leave out fullgraph=True"):
+        logits(torch.compile(model, backend="eager", fullgraph=True), ids)
 
 
 @pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing.:FutureWarning")  # said by PEFT
