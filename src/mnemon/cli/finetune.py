@@ -29,6 +29,8 @@ class Start:
     """other rows whose entries each row finds among its own, and learns to pass over"""
     persistent: int = 0
     """persistent vectors in each layer with a memory, which learn too"""
+    equal_start: float | None = None
+    """let queries of layers with a memory start as their keys, so many times as sharp (learns queries or all)"""
     no_memory: bool = False
     """learn without the memory, as a control"""
     checkpointing: bool = False
@@ -72,6 +74,7 @@ def run(words: list[str]) -> None:
     config = config.replace(
         negatives=command.negatives,
         persistent=command.persistent,
+        equal_start=command.equal_start,
         remember=not command.no_memory,
         checkpointing=command.checkpointing,
         download=command.download,

@@ -12,7 +12,7 @@ from mnemon.hosts.config import MemoryConfig
 from mnemon.hosts.fingerprint import weights_digest
 from mnemon.hosts.folder import host_settings, load_host, pretrained, save_host
 from mnemon.hosts.lanes import LaneMemory
-from mnemon.hosts.learning import Learns, let_learn
+from mnemon.hosts.learning import Learns, let_learn, start_equal
 from mnemon.hosts.lora import LoraConfig
 from mnemon.hosts.memory import Memory
 from mnemon.hosts.model import HostModel
@@ -53,5 +53,6 @@ __all__ = [
     "remember",
     "save_host",
     "sources",
+    "start_equal",
     "weights_digest",
 ]

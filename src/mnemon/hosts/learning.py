@@ -1,5 +1,6 @@
 from typing import Literal
 
+import torch
 from torch import nn
 
 from mnemon.config import Problem
@@ -50,3 +51,25 @@ def _queries(memory: Memory) -> list[nn.Parameter]:
             )
         found += [*parts["q_proj"].parameters(), *(p for n, m in parts.items() if n in NORMS for p in m.parameters())]
     return found
+
+
+def start_equal(memory: Memory, sharpness: float) -> None:
+    """In layers with a memory, W_q = W_k, so that what comes again finds what was remembered in the same words.
+
+    Queries that the host normalises get the keys' gains times `sharpness`, others weights times that. The layer's own
+    attention changes with it, so the host is worse until it has learnt again.
+    """
+    modules, heads = attentions(memory.model), memory.model.config.num_attention_heads
+    _queries(memory)  # says where there are none
+    with torch.no_grad():
+        for layer in memory.layers:
+            parts = dict(modules[layer].named_children())
+            gains = [name for name in NORMS if name in parts]
+            for name, weight in parts["q_proj"].named_parameters():
+                key = parts["k_proj"].get_parameter(name)
+                grouped = key.unflatten(0, (-1, len(weight) // heads))
+                spread = grouped.repeat_interleave(heads // len(grouped), dim=0).flatten(0, 1)
+                weight.copy_(spread * (1.0 if gains else sharpness))
+            for name in gains:
+                gain = parts[name.replace("q_", "k_").replace("query", "key")].get_parameter("weight")
+                parts[name].get_parameter("weight").copy_(gain * sharpness)

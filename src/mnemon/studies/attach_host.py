@@ -1,10 +1,10 @@
-"""The host of the study of attached memories: a small Llama trained here without any memory."""
+"""The host of the study of attached memories: a small decoder of the Llama kind trained here without any memory."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 from mnemon.data import Corpus, DataConfig, Lanes, make_tokenizer
 from mnemon.data.subwords import Subwords
@@ -18,11 +18,13 @@ TRAIN = TrainConfig(
     steps=2000,
     lanes=8,
     part=40_000,
-    lr=3e-3,
-    warmup=100,
+    optimizer="muon",
+    lr=2e-3,
+    muon_lr=0.02,
+    warmup=40,
     schedule="linear",
-    decay=0.6,
-    weight_decay=0.01,
+    decay=0.5,
+    weight_decay=0.0,
     precision="bfloat16",
     threads=1,
 )
@@ -33,13 +35,14 @@ def train_host(out: Path, corpus: Corpus, steps: int, seed: int, on_step: Callab
     subwords = make_tokenizer(DATA, corpus.train)
     assert isinstance(subwords, Subwords)
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=subwords.library)
-    config = LlamaConfig(
+    config = Qwen3Config(
         vocab_size=subwords.vocab_size,
         hidden_size=128,
         intermediate_size=512,
         num_hidden_layers=4,
         num_attention_heads=4,
         num_key_value_heads=2,
+        head_dim=32,
         max_position_embeddings=WINDOW,
         tie_word_embeddings=False,
         pad_token_id=None,
@@ -47,7 +50,7 @@ def train_host(out: Path, corpus: Corpus, steps: int, seed: int, on_step: Callab
         eos_token_id=None,
     )
     torch.manual_seed(seed)
-    host = LlamaForCausalLM(config)
+    host = Qwen3ForCausalLM(config)
     model = HostModel(attach(host, tokenizer, segment=WINDOW, overlap=0), size=0)
     train = TRAIN.replace(steps=steps, seed=seed)
     lanes = Lanes(corpus.train, plain_tokenizer(tokenizer), train.lanes, WINDOW, seed, part=train.part)

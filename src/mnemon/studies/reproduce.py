@@ -9,6 +9,7 @@ import torch
 from mnemon.config import Problem, nearest, read_json, write_json, write_text
 from mnemon.studies import tables_a, tables_b, tables_tuning
 from mnemon.studies.attach_page import attach_lines
+from mnemon.studies.attach_tuning_page import attach_tuning_lines
 from mnemon.studies.bench import bench_train
 from mnemon.studies.demo import demo, steps_of
 from mnemon.studies.grid import Scale, run_grid, wanted
@@ -52,6 +53,12 @@ def _speed(out: Path, minutes: int, seeds: Sequence[int], progress: Progress) ->
 def _attached(out: Path, minutes: int, seeds: Sequence[int], progress: Progress) -> Record:
     study = importlib.import_module("mnemon.studies.attach_speed")  # needs transformers, which the others do without
     found: Record = study.bench_attach(progress=progress)
+    return found
+
+
+def _tuned(out: Path, minutes: int, seeds: Sequence[int], progress: Progress) -> Record:
+    study = importlib.import_module("mnemon.studies.attach_tuning")  # likewise
+    found: Record = study.attach_table(out, minutes, seeds, progress)
     return found
 
 
@@ -112,6 +119,13 @@ TABLES = {
         "Do operations, memory and time of a layer with adaptive spans fall with its spans?",
         span_table,
         span_lines,
+    ),
+    "attach": Table(
+        "What an attached memory brings",
+        "Does a memory lower the loss of a model that was trained without one, on unseen documents longer than its "
+        "window: as it is, and after a short fine-tuning?",
+        _tuned,
+        attach_tuning_lines,
     ),
     "attach-speed": Table(
         "What an attached memory costs",

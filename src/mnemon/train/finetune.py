@@ -16,6 +16,7 @@ from mnemon.hosts import (
     let_learn,
     load_host,
     save_host,
+    start_equal,
     weights_digest,
 )
 from mnemon.hosts.tokens import plain_tokenizer
@@ -33,7 +34,8 @@ class FinetuneConfig(Config):
     """What of a host learns to use its memory, and on which documents.
 
     `host`: a folder of transformers, or a name of its hub. `learns`: see `let_learn`; `lora` is for adapters alone.
-    `negatives`: see `LaneMemory`. `persistent` vectors in each layer with a memory: see `add_persistent`. `remember`:
+    `negatives`: see `LaneMemory`. `persistent` vectors in each layer with a memory: see `add_persistent`.
+    `equal_start`: queries of these layers start as their keys, so many times as sharp, see `start_equal`. `remember`:
     off, the host learns without its memory, which is a control.
     """
 
@@ -41,6 +43,7 @@ class FinetuneConfig(Config):
     learns: Learns = "queries"
     negatives: int = Field(0, ge=0)
     persistent: int = Field(0, ge=0)
+    equal_start: float | None = Field(None, gt=0)
     remember: bool = True
     checkpointing: bool = False
     download: bool = False
@@ -137,6 +140,12 @@ def _host(config: FinetuneConfig) -> Memory:
 
 def _session(config: FinetuneConfig, memory: Memory, out: Path, corpus: Corpus | None) -> Session:
     assert memory.tokenizer is not None
+    if config.equal_start is not None:
+        if config.learns not in ("queries", "all"):
+            raise Problem(
+                f"equal_start changes query projections, which {config.learns} leaves: let queries or all learn"
+            )
+        start_equal(memory, config.equal_start)
     let_learn(memory, config.learns, config.lora)
     if config.checkpointing:
         memory.model.activation_checkpointing_enable()

@@ -1,8 +1,12 @@
+import re
+
 from torch import nn
 from torch.optim import Muon, Optimizer
 
 from mnemon.train.adamw import adamw_over
 from mnemon.train.config import TrainConfig
+
+BLOCK = re.compile(r"(^|\.)(blocks|layers|h)\.\d+")  # in the names of what is inside a block, ours and those of hosts
 
 
 def muon(model: nn.Module, config: TrainConfig) -> list[Optimizer]:
@@ -14,7 +18,7 @@ def muon(model: nn.Module, config: TrainConfig) -> list[Optimizer]:
     projections = [
         module.weight
         for name, module in model.named_modules()
-        if isinstance(module, nn.Linear) and name.startswith("blocks.") and module.weight.requires_grad
+        if isinstance(module, nn.Linear) and BLOCK.search(name) and module.weight.requires_grad
     ]
     taken = {id(weight) for weight in projections}
     others = adamw_over((p for p in model.parameters() if id(p) not in taken), config)

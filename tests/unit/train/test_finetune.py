@@ -11,9 +11,10 @@ from transformers import AutoModelForCausalLM, Phi3Config, Phi3ForCausalLM
 
 import mnemon
 import tiny
+from foreign import foreign
 from mnemon.config import Problem, read_json, write_json
 from mnemon.data import Corpus, Document
-from mnemon.hosts import Learns, MemoryConfig, load_host
+from mnemon.hosts import Learns, MemoryConfig, load_host, start_equal
 from mnemon.train import read_records
 from mnemon.train.finetune import FinetuneConfig, finetune, read_finetune, resume_finetune, tuning
 from readers import byte_tokenizer, llama
@@ -153,6 +154,8 @@ def test_bad_input_is_said(host: Path, tmp_path: Path) -> None:
         finetune(small(host, train__segment=99), out, corpus())
     with pytest.raises(Problem, match="PEFT refuses them"):
         finetune(small(host, "lora", lora__modules=("nothing",)), out, corpus())
+    with pytest.raises(Problem, match="which lora leaves"):
+        finetune(small(host, "lora", equal_start=2.0), out, corpus())
     assert not out.exists()
     with pytest.raises(Problem, match="no fine-tuning to continue"):
         resume_finetune(tmp_path, corpus())
@@ -166,6 +169,22 @@ def test_bad_input_is_said(host: Path, tmp_path: Path) -> None:
     write_json(out / "finetune.json", {**values, "version": 99})
     with pytest.raises(Problem, match="not the config of a fine-tuning"):
         read_finetune(out)
+
+
+def test_queries_start_as_keys_where_asked() -> None:
+    for model, gain in ((llama(), 1.0), (foreign("qwen3"), 3.0)):
+        memory = mnemon.attach(model, layers=(1,))
+        before = {name: weight.clone() for name, weight in model.state_dict().items()}
+        start_equal(memory, 3.0)
+        after, place = model.state_dict(), "model.layers.1.self_attn."
+        keys = before[place + "k_proj.weight"].unflatten(0, (2, -1))
+        queries = after[place + "q_proj.weight"].unflatten(0, (4, -1))
+        for head in range(4):
+            torch.testing.assert_close(queries[head], keys[head // 2] * 3.0 / gain)
+        if place + "q_norm.weight" in after:
+            torch.testing.assert_close(after[place + "q_norm.weight"], before[place + "k_norm.weight"] * 3.0)
+        changed = {name for name, weight in after.items() if not torch.equal(weight, before[name])}
+        assert {name.removeprefix(place).split("_")[0] for name in changed} == {"q"}
 
 
 def test_a_missing_peft_names_the_extra(host: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,6 +42,13 @@ def test_muon_takes_the_projections_inside_blocks_alone() -> None:
     assert [first.param_groups[0]["lr"], second.param_groups[0]["lr"]] == [0.5, 0.25]
 
 
+def test_muon_takes_projections_of_a_host_too() -> None:
+    host = nn.ModuleDict({"layers": nn.ModuleList([nn.Linear(3, 3, bias=False)]), "lm_head": nn.Linear(3, 5)})
+    model = nn.ModuleDict({"host": nn.ModuleDict({"model": nn.ModuleList([nn.Embedding(5, 3)]), "decoder": host})})
+    first, _ = make_optimizers(model, TrainConfig(optimizer="muon"))
+    assert names_of(first.param_groups[0]["params"], model) == {"host.decoder.layers.0.weight"}
+
+
 def test_muon_over_a_model_without_blocks_is_adamw() -> None:
     (optimizer,) = make_optimizers(nn.Linear(3, 2), TrainConfig(optimizer="muon"))
     assert isinstance(optimizer, AdamW)
