@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from mnemon.config import read_json, write_json
 from mnemon.data import Corpus, Document, load_corpus
 from mnemon.evaluate import Result, evaluate
@@ -49,7 +47,6 @@ TUNED = {
 
 def attach_table(out: Path, minutes: int, seeds: Sequence[int], progress: Progress) -> Record:
     """Train a host without memory, attach one, and measure it on documents it has never seen. `minutes`: no matter."""
-    torch.set_num_threads(1)
     corpus = load_corpus(DATA.source, DATA)
     documents = unseen(corpus)[:DOCUMENTS]
     host = _host(out, corpus, progress)
