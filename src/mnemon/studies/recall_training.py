@@ -45,10 +45,10 @@ class RecallConfig(Config):
         layers=(2,), merge="gated", gate=0.75, age=True, value="next", segment=64, overlap=24, size=65_536, top_k=32
     )
     task: str = "mixed"
-    sharpness: float = 8.0
+    sharpness: float = 10.0
     slope: float = -1.0
-    lengths: tuple[tuple[int, int], ...] = ((2, 40), (4, 100), (8, 200), (16, 1))
-    steps: int = 600
+    lengths: tuple[tuple[int, int], ...] = ((2, 40), (4, 100), (8, 260), (16, 1))
+    steps: int = 1000
     sets: int = 6
     questions: int = 24
     lr: float = 3e-3

@@ -16,7 +16,14 @@ def _record(accuracies: list[float]) -> dict[str, Any]:
     figures = {"interval": [0.5, 0.9], "cited": 0.75, "without": 0.0, "other": 0.125}
     tasks = [{name: {"accuracy": each, **figures} for name in TASKS | RULER} for each in accuracies]
     models = [{"seed": seed, "seconds": 60.0, "history": [], "tasks": each} for seed, each in enumerate(tasks)]
-    about = {"config": CONFIG.model_dump(mode="json"), "parameters": 1234, "factor": 16, "tokens": 1024, "count": 100}
+    about = {
+        "config": CONFIG.model_dump(mode="json"),
+        "parameters": 1234,
+        "factor": 16,
+        "tokens": 1024,
+        "count": 100,
+        "ruler_count": 100,
+    }
     return {"models": models, **about, "corpus": {"name": "texts", "fingerprint": "abc"}}
 
 
@@ -38,10 +45,12 @@ def test_a_table_trains_a_model_a_seed_and_asks_it(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(recall_tasks, "load_corpus", lambda source, options: CORPUS)
     monkeypatch.setattr(recall_training, "RecallConfig", lambda seed: short.replace(seed=seed))
     monkeypatch.setattr(recall_tasks, "COUNT", 2)
+    monkeypatch.setattr(recall_tasks, "RULER_COUNT", 2)
     monkeypatch.setattr(recall_tasks, "FACTOR", 1)
-    monkeypatch.setattr(recall_tasks, "RULER", {})
+    monkeypatch.setattr(recall_tasks, "RULER", {"vt": RULER["vt"]})
+    monkeypatch.setattr(recall_tasks, "TASKS", {"passkey": TASKS["passkey"]})
     record = recall_tasks_table(tmp_path, 0, [0, 1], lambda *_: None)
     assert [model["seed"] for model in record["models"]] == [0, 1]
-    assert list(record["models"][1]["tasks"]) == list(TASKS)
+    assert list(record["models"][1]["tasks"]) == ["passkey", "vt"]
     assert record["tokens"] == 64
     assert (tmp_path / "seed-1" / "model" / "memory.json").is_file()
