@@ -18,7 +18,17 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from mnemon.config import Problem
 from mnemon.hosts.seam import Found, Seam, Seen, seam_of, uncompiled
-from mnemon.ops import Neighbours, Partial, Shared, gated, joint, partial_dense, partial_neighbours, write_count
+from mnemon.ops import (
+    Neighbours,
+    Partial,
+    Shared,
+    gated,
+    joint,
+    partial_dense,
+    partial_grouped,
+    partial_neighbours,
+    write_count,
+)
 
 NAME = "mnemon"  # of `attend` in transformers' registry
 MASKS = ("sdpa", "eager")  # implementations whose masks are tensors, which one softmax over two pools needs
@@ -171,19 +181,18 @@ def _own(host: Host) -> Partial:
     """The host's own attention with its log-sum-exp, which its function does not give."""
     if host.name not in MASKS:
         raise Problem(f"a joint merge needs the attention implementation {' or '.join(MASKS)}, not {host.name!r}")
-    g, t, n = host.key.shape[1], host.query.shape[2], host.key.shape[2]
-    j, mask = host.query.shape[1] // g, host.mask
+    t, n, mask = host.query.shape[2], host.key.shape[2], host.mask
     # Without a mask the first t keys are the queries' own: a static cache has empty places behind them.
     if mask is None and t > 1:
         mask = torch.ones(1, 1, t, n, dtype=torch.bool, device=host.query.device).tril()
-    if mask is not None:
-        mask = mask.repeat(1, 1, j, 1) if mask.shape[1] == 1 else rearrange(mask, "b (g j) t n -> b g (j t) n", g=g)
     seen, bias = (mask, None) if mask is None or mask.dtype == torch.bool else (None, mask)
-    q = rearrange(host.query * host.settings["scaling"], "b (g j) t d -> b g (j t) d", g=g)
-    dropout, softcap = host.settings.get("dropout", 0.0), host.settings.get("softcap")
-    part = partial_dense(q, host.key, host.value, bias, seen, dropout=dropout, softcap=softcap)
-    o, z = rearrange(part.o, "b g (j t) d -> b (g j) t d", t=t), rearrange(_z(part), "b g (j t) -> b (g j) t", t=t)
-    return _sunk(Partial(o, z), host.settings.get("s_aux"))
+    q, dropout, softcap = (
+        host.query * host.settings["scaling"],
+        host.settings.get("dropout", 0.0),
+        host.settings.get("softcap"),
+    )
+    part = partial_grouped(q, host.key, host.value, bias, seen, dropout, softcap)
+    return _sunk(part, host.settings.get("s_aux"))
 
 
 def _sunk(part: Partial, sink: Float[Tensor, " h"] | None) -> Partial:

@@ -6,6 +6,7 @@ from mnemon.ops.dense import (
     partial_shared,
     partial_single,
 )
+from mnemon.ops.grouped import partial_grouped
 from mnemon.ops.kv import Hidden, Neighbours, Partial, Shared, wide, write_count
 from mnemon.ops.merge import added, beside, gated, joint
 from mnemon.ops.neighbours import partial_neighbours
@@ -22,6 +23,7 @@ __all__ = [
     "partial_context",
     "partial_dense",
     "partial_fused",
+    "partial_grouped",
     "partial_neighbours",
     "partial_pointwise",
     "partial_shared",
