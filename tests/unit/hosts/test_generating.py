@@ -13,6 +13,7 @@ from readers import byte_tokenizer
 
 HOSTS = [("llama", "sdpa"), ("gemma2", "eager"), ("gemma3, mixed", "sdpa"), ("gpt2", "sdpa")]
 NEW = 6
+pytestmark = pytest.mark.usefixtures("unchecked")
 
 
 def attached(name: str, attention: str, **settings: Any) -> tuple[PreTrainedModel, Memory]:

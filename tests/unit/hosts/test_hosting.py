@@ -2,11 +2,9 @@
 
 import copy
 import io
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import jaxtyping
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
@@ -18,14 +16,6 @@ from foreign import foreign, tokens
 from mnemon.hosts import Memory, attach, detach
 
 HOSTS = [("llama", "sdpa"), ("gemma2", "eager"), ("gpt2", "sdpa")]
-
-
-@pytest.fixture
-def unchecked() -> Iterator[None]:
-    """Shapes are not checked: a compiler traces stand-ins for tensors."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 def attached(

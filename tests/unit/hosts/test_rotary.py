@@ -10,9 +10,10 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS, AttentionInterf
 
 from foreign import FAMILIES, foreign, tokens
 from mnemon.hosts.rotary import angles, rotate, unrotate
+from mnemon.hosts.support import FAMILIES as ROWS
 from mnemon.hosts.support import family
 
-ROTARY = [name for name in FAMILIES if family(foreign(name)).rotation != "none"]
+ROTARY = [name for name, (kind, _) in FAMILIES.items() if ROWS[kind].rotation != "none"]
 
 
 class Call(NamedTuple):
