@@ -113,3 +113,19 @@ def test_turning_rounds_once_in_half_precision(dtype: torch.dtype) -> None:
     again = unrotate(attention, rotate(attention, x, *found), *found)
     assert again.dtype == dtype
     torch.testing.assert_close(again, x, rtol=0, atol=4 * torch.finfo(dtype).eps)
+
+
+def test_frequencies_that_grew_with_the_text_are_those_in_force() -> None:
+    grows = {"rope_type": "dynamic", "rope_theta": 100.0, "factor": 2.0}
+    model = foreign("llama", rope_parameters=grows, max_position_embeddings=8)
+    places = torch.tensor([[0, 4, 5, 31, 9]])
+    (first, *_) = calls(model, tokens(1, 5), places)
+    found = angles(model, first.module, places)
+    assert found is not None
+    torch.testing.assert_close(found, first.angles, rtol=0, atol=0)
+    (fresh, *_) = calls(foreign("llama"), tokens(1, 5), places)
+    assert not torch.equal(first.angles[0], fresh.angles[0])
+    asked = angles(model, first.module, torch.tensor([[200]]))
+    assert asked is not None
+    again = angles(model, first.module, places)
+    torch.testing.assert_close(again, found, rtol=0, atol=0)
