@@ -19,8 +19,8 @@ PROG = "mnemon eval-tasks"
 class EvalTasks:
     """What a model recalls of what it has read, far beyond its window: synthetic tasks in real text, scored exactly."""
 
-    model: Positional[Path]
-    """folder of a transformers model, with or without the settings of a memory"""
+    model: Positional[str]
+    """folder of a transformers model, with or without the settings of a memory, or a name of the hub"""
     tasks: str = "all"
     """tasks with commas between; recall: ours, ruler: the six of RULER that need no download, all: both"""
     factor: int = 16
@@ -39,6 +39,8 @@ class EvalTasks:
     """real text to hide things in, as --data of train takes it"""
     split: str = "test"
     """which of its documents: train, valid or test"""
+    download: bool = False
+    """fetch a model of the hub"""
     json: bool = False
     """print one JSON value"""
 
@@ -49,13 +51,16 @@ def run(words: list[str]) -> None:
     if command.factor < 1 or (command.window or 1) < 1:
         raise Problem(f"--factor {command.factor} --window {command.window}: each must be at least 1")
     changed: dict[str, Any] = {"size": command.memory_size, "top_k": command.top_k}
-    memory = load_host(command.model, **{name: value for name, value in changed.items() if value is not None})
+    changed = {name: value for name, value in changed.items() if value is not None}
+    if (Path(command.model) / "metrics.jsonl").is_file():
+        raise Problem(f"{command.model}: a run of mnemon, whose memory knows no documents; give a transformers model")
+    memory = load_host(command.model, command.download, **changed)
     corpus = load_corpus(command.haystack, DataConfig(source=command.haystack))
     texts = [document.text for document in corpus.split(command.split)]
     window = command.window or memory.config.segment
     with Phases() as show:
         found = eval_tasks(memory, texts, tasks, command.factor * window, window, command.count, command.seed, show)
-    about = {"model": str(command.model), "factor": command.factor, "haystack": corpus.name}
+    about = {"model": command.model, "factor": command.factor, "haystack": corpus.name}
     value = {"format": 1, **about, "memory": memory.config.model_dump(mode="json"), **found}
     say.result(value, command.json, lambda: _text(value))
 

@@ -54,3 +54,6 @@ def test_bad_input_is_one_line(
 def test_a_folder_that_is_no_model_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["eval-tasks", str(tmp_path)]) == 2
     assert "no folder of a transformers model" in capsys.readouterr().err
+    (tmp_path / "metrics.jsonl").touch()
+    assert main(["eval-tasks", str(tmp_path)]) == 2
+    assert "a run of mnemon" in capsys.readouterr().err
