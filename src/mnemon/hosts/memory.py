@@ -1,4 +1,3 @@
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,14 +12,13 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import ModelOutput
 
 from mnemon.config import Problem
-from mnemon.data.text import read_text
 from mnemon.hosts.citing import Cited, Citing
 from mnemon.hosts.config import MemoryConfig
 from mnemon.hosts.fingerprint import tokenizer_digest, weights_digest
 from mnemon.hosts.namespaces import Namespaces, all_documents
 from mnemon.hosts.places import go_on
 from mnemon.hosts.reading import Progress, Reader
-from mnemon.hosts.segments import Text, decoded, prefix, tokenized
+from mnemon.hosts.segments import given, prefix
 from mnemon.hosts.sewing import seams, sew, unpick
 from mnemon.hosts.support import family
 from mnemon.memory import Document, DocumentStore, Fingerprint, Saved, load, save
@@ -79,36 +77,19 @@ class Memory:
         The id of a file is its path unless another is given. `progress` is told how many tokens of how many are behind.
         If it is interrupted nothing of the document is remembered.
         """
-        given = [each is not None for each in (path, text, input_ids)]
-        if sum(given) != 1:
-            raise Problem("give one of path, text and input_ids to read")
+        source, whole = given(self.tokenizer, path, text, input_ids)
         name = document or (str(path) if path is not None else None)
         if name is None:
             raise Problem("text and input_ids need an id: give document=...")
         store = self.source.store(namespace)
         if name in store.names:
             raise Problem(f"document {name!r} is remembered already: replace or forget it, or give another id")
-        source, whole = self._text(path, text, input_ids)
         try:
             return self._reader.read(_blank(name, namespace, source, whole.text), whole, store, progress)
         except BaseException:
             if name in store.names:
                 store.forget(name)
             raise
-
-    def _text(self, path: str | Path | None, text: str | None, input_ids: Tensor | None) -> tuple[str, Text]:
-        if input_ids is not None:
-            if input_ids.numel() != input_ids.shape[-1]:
-                raise Problem(f"input_ids of shape {tuple(input_ids.shape)}: give the tokens of one document")
-            return "tokens", decoded(input_ids.reshape(-1).cpu(), self.tokenizer)
-        if self.tokenizer is None:
-            raise Problem("reading text needs a tokenizer: attach(model, tokenizer), or give input_ids")
-        if path is not None:
-            found = read_text(Path(path), strict=True, skipped=Counter())
-            assert found is not None
-            return str(path), tokenized(found, self.tokenizer)
-        assert text is not None
-        return "text", tokenized(text, self.tokenizer)
 
     def forget(self, document: str, namespace: str = "") -> int:
         """Drop a document: afterwards all is as if it had never been read. How many entries went."""

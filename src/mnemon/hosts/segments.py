@@ -1,7 +1,9 @@
 """A document as a host reads it: tokens with the characters they cover, cut into segments."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from jaxtyping import Int
@@ -9,6 +11,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from mnemon.config import Problem
+from mnemon.data.text import read_text
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,27 @@ def decoded(tokens: Int[Tensor, " n"], tokenizer: PreTrainedTokenizerBase | None
         pieces = [str(tokenizer.decode([token])) for token in tokens.tolist()]
     ends = torch.tensor([0, *map(len, pieces)]).cumsum(0)
     return Text("".join(pieces), tokens, torch.stack([ends[:-1], ends[1:]], dim=1))
+
+
+def given(
+    tokenizer: PreTrainedTokenizerBase | None,
+    path: str | Path | None,
+    text: str | None,
+    input_ids: Int[Tensor, "*one n"] | None,
+) -> tuple[str, Text]:
+    """Where a document comes from, and its text: a file, a text, or tokens, one of which must be given."""
+    if sum(each is not None for each in (path, text, input_ids)) != 1:
+        raise Problem("give one of path, text and input_ids to read")
+    if input_ids is not None:
+        if input_ids.numel() != input_ids.shape[-1]:
+            raise Problem(f"input_ids of shape {tuple(input_ids.shape)}: give the tokens of one document")
+        return "tokens", decoded(input_ids.reshape(-1).cpu(), tokenizer)
+    if tokenizer is None:
+        raise Problem("reading text needs a tokenizer: attach(model, tokenizer), or give input_ids")
+    if path is not None:
+        text = read_text(Path(path), strict=True, skipped=Counter())
+    assert text is not None
+    return "text" if path is None else str(path), tokenized(text, tokenizer)
 
 
 def prefix(tokenizer: PreTrainedTokenizerBase | None) -> list[int]:

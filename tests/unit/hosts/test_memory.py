@@ -149,7 +149,7 @@ def test_reading_leaves_training_mode_and_makes_no_gradient() -> None:
     [
         ({}, "give one of path, text and input_ids"),
         ({"text": "a", "input_ids": tokens(3), "document": "x"}, "give one of"),
-        ({"text": "abc"}, "need an id"),
+        ({"input_ids": tokens(3)}, "need an id"),
         ({"text": "abc", "document": "x"}, "needs a tokenizer"),
         ({"input_ids": tokens(2, 3), "document": "x"}, r"shape \(2, 3\)"),
         ({"input_ids": tokens(3), "document": "old"}, "remembered already"),
