@@ -40,10 +40,12 @@ Answer = tuple[Tensor, Tensor | None]
 class Host:
     """One call of a host's attention: its inputs, and the function that would answer.
 
-    Queries, and keys and values with cached ones first, are as the host has them: rotated.
+    Queries, and keys and values with cached ones first, are as the host has them: rotated. `asked` is what the memory
+    is asked with.
     """
 
     query: Float[Tensor, "b h t d"]
+    asked: Float[Tensor, "b h t d"]
     key: Float[Tensor, "b g n d"]
     value: Float[Tensor, "b g n d"]
     mask: Tensor | None
@@ -58,7 +60,8 @@ class Host:
     def rows(self, rows: Tensor) -> "Host":
         """The same for some rows of the batch."""
         mask = self.mask if self.mask is None or len(self.mask) == 1 else self.mask[rows]
-        return replace(self, query=self.query[rows], key=self.key[rows], value=self.value[rows], mask=mask)
+        own = {name: getattr(self, name)[rows] for name in ("query", "asked", "key", "value")}
+        return replace(self, mask=mask, **own)
 
 
 @uncompiled
@@ -74,13 +77,14 @@ def attend(
     eager = sys.modules[type(module).__module__].eager_attention_forward
     name = seam.shared._attn_implementation
     function = ALL_ATTENTION_FUNCTIONS.get_interface(name, eager)
-    host = Host(query, key, value, attention_mask, settings, function, name)
+    asked = query if seam.config.asks == "query" else _own_keys(query, key, attention_mask)
+    host = Host(query, asked, key, value, attention_mask, settings, function, name)
     if seam.source.keeps:
         t = query.shape[2]
         seam.source.keep(seam.layer, seam.place.raw(module, key[:, :, -t:]), value[:, :, -t:])
     if not seam.source.remembers:
         return _counted(module, _answer(module, host))
-    raw = seam.place.raw(module, query)
+    raw = seam.place.raw(module, asked)
     found = seam.source.search(seam.layer, rearrange(raw, "b (g j) t d -> b g (j t) d", g=key.shape[1]))
     rows = torch.cat([each.rows for each in found]) if found else torch.empty(0)
     if torch.equal(rows, torch.arange(len(query), device=rows.device)):
@@ -92,6 +96,18 @@ def attend(
 
 
 AttentionInterface.register(NAME, attend)
+
+
+def _own_keys(query: Tensor, key: Tensor, mask: Tensor | None) -> Float[Tensor, "b h t d"]:
+    """The key of each query's own token, once for each query head of its group: the last key that the query sees."""
+    t, n = query.shape[2], key.shape[2]
+    if mask is not None and n > t:
+        seen = mask[:, 0] if mask.dtype == torch.bool else mask[:, 0] > torch.finfo(mask.dtype).min / 2
+        last = (seen * torch.arange(n, device=key.device)).amax(-1).expand(len(key), -1)  # b t
+        own = key.gather(2, last[:, None, :, None].expand(-1, key.shape[1], -1, key.shape[3]))
+    else:
+        own = key[:, :, :t] if t > 1 else key[:, :, -1:]  # without a mask a static cache has empty places behind
+    return own.repeat_interleave(query.shape[1] // key.shape[1], dim=1)
 
 
 def _gate(module: nn.Module) -> Any:
@@ -145,7 +161,8 @@ def _merged(module: nn.Module, seam: Seam, host: Host, raw: Tensor, found: Seque
 
 def _remembered(module: nn.Module, seam: Seam, found: Found, host: Host, rows: slice, raw: Tensor) -> Partial:
     """What one search's neighbours say to the queries of its rows."""
-    q = seam.place.meets(module, host.query[rows], raw, found.before) * host.settings["scaling"]
+    q = seam.place.meets(module, host.asked[rows], raw, found.before) * host.settings["scaling"]
+    q = _gate(module).sharpened(q)
     if isinstance(found.read, Shared):
         return _all_of(found.read, _gate(module).by_age(found.age), q, host.settings.get("softcap"))
     t, (s, g) = raw.shape[2], found.read.ids.shape[:2]

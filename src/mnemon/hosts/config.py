@@ -16,6 +16,9 @@ class MemoryConfig(Config):
     2203.08913; `"all"`, or their numbers. `size` entries a namespace, `top_k` neighbours a query and head, found by
     `index` (`NAME` or `NAME:option=number` of `index.INDEXES`), by cosine where `normalise` is set.
 
+    `asks`: what a token asks the memory with, its query, or its own key, which finds tokens in contexts like its own.
+    Scores are multiplied by `sharpness`, which each head goes on learning where it is not 1.
+
     `merge`: `"joint"`, one softmax over the host's own keys and the neighbours, or `"gated"`, (1 - g) own + g memory
     with g = sigmoid(b) a head, which starts at `gate`. With `age` each head learns a bias a log2(age) on the scores of
     neighbours.
@@ -35,6 +38,8 @@ class MemoryConfig(Config):
     top_k: int = Field(32, ge=1)
     index: str = "exact"
     normalise: bool = False
+    asks: Literal["query", "key"] = "query"
+    sharpness: float = Field(1.0, gt=0)
     merge: Literal["joint", "gated"] = "joint"
     gate: float = Field(0.1, gt=0, lt=1)
     age: bool = False

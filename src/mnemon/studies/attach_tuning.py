@@ -20,11 +20,12 @@ from mnemon.studies.workers import Progress
 from mnemon.train.finetune import FinetuneConfig, finetune, resume_finetune, tuning
 
 Record = dict[str, Any]
-DOCUMENTS, TOKENS = 24, 4096  # unseen ones evaluated, and tokens of each at most
+DOCUMENTS, TOKENS = 16, 2048  # unseen ones evaluated, and tokens of each at most
 SIZE = 8192
-STEPS = 400
+STEPS = 300
 READ = MemoryConfig(segment=WINDOW, overlap=WINDOW // 2, size=SIZE, clamp=WINDOW // 2)
-LEARN = READ.replace(merge="gated", value="next", gate=0.3)
+KEYS = READ.replace(asks="key", sharpness=4.0, gate=0.3)
+LEARN = KEYS.replace(merge="gated", value="next")
 CONTROL = "all, without memory"
 
 
@@ -76,11 +77,12 @@ def attach_table(out: Path, minutes: int, seeds: Sequence[int], progress: Progre
 
 
 def _ways() -> list[MemoryConfig]:
-    """Every merge, pairing and place of keys, without any training."""
-    return [
+    """Every merge, pairing and place of keys asked with queries; asked with keys, every merge and pairing."""
+    pairs = [(merge, value) for merge in ("joint", "gated") for value in ("own", "next")]
+    asked = [KEYS.replace(merge=merge, value=value) for merge, value in pairs]
+    return asked + [
         READ.replace(merge=merge, value=value, positions=positions)
-        for merge in ("joint", "gated")
-        for value in ("own", "next")
+        for merge, value in pairs
         for positions in ("none", "first", "clamped", "original")
     ]
 
@@ -106,7 +108,7 @@ def _host(out: Path, corpus: Corpus, progress: Progress) -> Path:
 
 def _free(host: Path, documents: Sequence[Document], plain: Result, way: MemoryConfig, progress: Progress) -> Record:
     """One way to attach a memory without training: loss, and difference to the host alone."""
-    said = {name: getattr(way, name) for name in ("merge", "value", "positions")}
+    said = {name: getattr(way, name) for name in ("asks", "merge", "value", "positions")}
     file = host.parent / "free" / f"{'-'.join(said.values())}.json"
     if not file.exists():
         progress("reading without training", 0, 1, ", ".join(said.values()))

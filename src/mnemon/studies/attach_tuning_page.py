@@ -17,8 +17,9 @@ def attach_tuning_lines(record: Record) -> list[str]:
     lines += ["", row(["claim", "difference", "95 % interval over documents", "holds"]), row(["---"] * 4)]
     lines += [row([claim["text"], *_difference(claim), "yes" if claim["holds"] else "no"]) for claim in _claims(record)]
     lines += ["", "Without any training, less the host alone:", ""]
-    lines += [row(["merge", "value", "positions", "difference", "95 % interval"]), row(["---"] * 5)]
-    lines += [row([each["merge"], each["value"], each["positions"], *_difference(each)]) for each in record["free"]]
+    lines += [row(["asks with", "merge", "value", "positions", "difference", "95 % interval"]), row(["---"] * 6)]
+    settings = ("asks", "merge", "value", "positions")
+    lines += [row([*(each[name] for name in settings), *_difference(each)]) for each in record["free"]]
     return [*lines, "", "How it was made:", "", *_made(record)]
 
 
@@ -40,7 +41,11 @@ def _made(record: Record) -> list[str]:
     host, memory = record["host"], record["memory"]
     shape = f"{host['num_hidden_layers']} layers of width {host['hidden_size']}, vocabulary {host['vocab_size']}"
     seconds = ", ".join(f"{name} {took:.0f}" for name, took in record["seconds"].items())
-    settings = f"{memory['size']:,} entries, top_k {memory['top_k']}, {memory['merge']}, value {memory['value']}"
+    settings = (
+        f"{memory['size']:,} entries, asked with each token's {memory['asks']}, top_k {memory['top_k']}, "
+        f"{memory['merge']}, gate {memory['gate']} and sharpness {memory['sharpness']} at the start, "
+        f"value {memory['value']}, positions {memory['positions']}"
+    )
     return [
         f"- Host: {host['model_type']} of transformers, {shape}, trained from scratch without a memory on segments of "
         f"{host['window']} tokens: {host['steps']} steps, {host['tokens']:,.0f} tokens, {host['seconds']:.0f} seconds "
