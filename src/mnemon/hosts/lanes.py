@@ -13,6 +13,7 @@ from torch.nn import functional
 from mnemon.config import Problem
 from mnemon.hosts.memory import Memory
 from mnemon.hosts.seam import Found, Source
+from mnemon.hosts.support import family
 from mnemon.index import RingStore, Search, find_index
 from mnemon.ops import Neighbours, wide, write_count
 
@@ -51,6 +52,10 @@ class LaneMemory(Source):
     def __init__(self, memory: Memory, rows: int, negatives: int = 0, size: int | None = None):
         if not 0 <= negatives < rows:
             raise Problem(f"negatives {negatives}: there are {rows - 1} other rows")
+        if memory.config.positions == "original" and family(memory.model).places is not None:
+            raise Problem(
+                'positions="original": lanes cannot move the absolute positions of this host on; choose others to train'
+            )
         self.memory, self.config, self.rows = memory, memory.config, rows
         self.negatives = negatives
         self.size = self.config.size if size is None else size

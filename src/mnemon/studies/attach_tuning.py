@@ -20,9 +20,10 @@ from mnemon.studies.workers import Progress
 from mnemon.train.finetune import FinetuneConfig, finetune, resume_finetune, tuning
 
 Record = dict[str, Any]
-DOCUMENTS, TOKENS = 16, 2048  # unseen ones evaluated, and tokens of each at most
+DOCUMENTS, TOKENS = 12, 2048  # unseen ones evaluated, and tokens of each at most
+FEW = 8  # of them, for what is compared without training
 SIZE = 8192
-STEPS = 300
+STEPS = 150
 READ = MemoryConfig(segment=WINDOW, overlap=WINDOW // 2, size=SIZE, clamp=WINDOW // 2)
 KEYS = READ.replace(asks="key", sharpness=4.0, gate=0.3)
 LEARN = KEYS.replace(merge="gated", value="next")
@@ -52,20 +53,22 @@ def attach_table(out: Path, minutes: int, seeds: Sequence[int], progress: Progre
     documents = unseen(corpus)[:DOCUMENTS]
     host = _host(out, corpus, progress)
     plain = _read(load_host(host, **dict(READ)), documents, 0)
-    free = [_free(host, documents, plain, each, progress) for each in _ways()]
     found: dict[str, list[dict[str, Result]]] = {}
     seconds = {}
     for name, way in TUNED.items():
         for seed in seeds:
             folder = out / f"{name.replace(', ', '-').replace(' ', '-')}-seed{seed}"
             seconds[name] = _tune(folder, host, way, seed, corpus, progress)
-            found.setdefault(name, []).append(_readings(folder, documents, progress))
+            found.setdefault(name, []).append(_readings(folder, documents, way, progress))
+    few = _read(load_host(host, **dict(READ)), documents[:FEW], 0)
+    free = [_free(host, documents[:FEW], few, each, progress) for each in _ways()]
     return {
         "host": read_json(host / "training.json"),
         "steps": STEPS,
         "seeds": list(seeds),
         "memory": LEARN.model_dump(mode="json"),
         "plain": plain.metrics["bits_per_byte"],
+        "few": FEW,
         "free": free,
         "tuned": {name: _figures(each) for name, each in found.items()},
         "seconds": seconds,
@@ -150,15 +153,14 @@ def _config(host: Path, way: Tuned, seed: int) -> FinetuneConfig:
     )
 
 
-def _readings(folder: Path, documents: Sequence[Document], progress: Progress) -> dict[str, Result]:
-    """A tuned host without memory, with the document's own, and with another's."""
+def _readings(folder: Path, documents: Sequence[Document], way: Tuned, progress: Progress) -> dict[str, Result]:
+    """A tuned host without memory, and where it has learnt with one: with the document's own, with another's."""
     progress(f"reading with {folder.name}", 0, 1, "")
     memory = load_host(folder)
-    return {
-        "none": _read(memory, documents, 0),
-        "own": _read(memory, documents, SIZE),
-        "other": _read(memory, documents, SIZE, "other"),
-    }
+    found = {"none": _read(memory, documents, 0)}
+    if way.remember:
+        found |= {"own": _read(memory, documents, SIZE), "other": _read(memory, documents, SIZE, "other")}
+    return found
 
 
 def _read(memory: Memory, documents: Sequence[Document], size: int, source: MemorySource = "own") -> Result:

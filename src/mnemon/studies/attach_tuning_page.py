@@ -12,11 +12,11 @@ def attach_tuning_lines(record: Record) -> list[str]:
     lines = [f"Bits per byte on unseen documents; the host alone: {record['plain']:.4f}.", ""]
     lines += [row(["learns", "without memory", "own memory", "another document's", "seeds"]), row(["---"] * 5)]
     for name, found in record["tuned"].items():
-        means = [f"{np.mean(found[kind]):.4f}{_spread(found[kind])}" for kind in ("none", "own", "other")]
-        lines.append(row([name, *means, str(len(found["own"]))]))
+        means = [_mean(found.get(kind, [])) for kind in ("none", "own", "other")]
+        lines.append(row([name, *means, str(len(found["none"]))]))
     lines += ["", row(["claim", "difference", "95 % interval over documents", "holds"]), row(["---"] * 4)]
     lines += [row([claim["text"], *_difference(claim), "yes" if claim["holds"] else "no"]) for claim in _claims(record)]
-    lines += ["", "Without any training, less the host alone:", ""]
+    lines += ["", f"Without any training, less the host alone, on {record['few']} of the documents:", ""]
     lines += [row(["asks with", "merge", "value", "positions", "difference", "95 % interval"]), row(["---"] * 6)]
     settings = ("asks", "merge", "value", "positions")
     lines += [row([*(each[name] for name in settings), *_difference(each)]) for each in record["free"]]
@@ -33,8 +33,12 @@ def _difference(claim: dict[str, Any]) -> list[str]:
     return [f"{claim['bits_per_byte']:+.4f}", f"{low:+.4f} to {high:+.4f}"]
 
 
-def _spread(values: list[float]) -> str:
-    return f" ({min(values):.4f} to {max(values):.4f})" if len(values) > 1 else ""
+def _mean(values: list[float]) -> str:
+    """The mean over seeds, with the smallest and the largest."""
+    if not values:
+        return ""
+    spread = f" ({min(values):.4f} to {max(values):.4f})" if len(values) > 1 else ""
+    return f"{np.mean(values):.4f}{spread}"
 
 
 def _made(record: Record) -> list[str]:

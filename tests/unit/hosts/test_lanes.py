@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 import mnemon
+from foreign import foreign
 from mnemon.config import Problem
 from mnemon.hosts.lanes import LaneMemory
 from readers import llama, tokens
@@ -62,6 +63,17 @@ def test_lanes_answer_as_a_memory_that_has_read_the_same(merge: str, positions: 
     with torch.no_grad():
         expected = memory.model(ids[:, 10:]).logits
     torch.testing.assert_close(read(LaneMemory(memory, 1), ids)[2], expected)
+
+
+@pytest.mark.parametrize("name", ["qwen3", "gemma2, mixed", "gpt2", "cohere", "phi3", "smollm3", "gpt_neox"])
+def test_lanes_of_any_family_remember_what_reading_remembers(name: str) -> None:
+    memory = mnemon.attach(foreign(name, "eager"), layers="all", segment=5, overlap=0, sees="document", top_k=32)
+    lanes, ids = LaneMemory(memory, 1), torch.randint(3, 61, (1, 13), generator=torch.Generator().manual_seed(1))
+    memory.read(input_ids=ids, document="a")
+    read(lanes, ids)
+    (document,), held = memory.documents, lanes.tensors()
+    for layer in memory.layers:
+        torch.testing.assert_close(held[f"{layer}.keys"][0, :, :13], document.keys[layer])
 
 
 def test_rows_never_see_each_other() -> None:
@@ -209,6 +221,8 @@ def test_wrong_rows_are_said() -> None:
     memory = attached()
     with pytest.raises(Problem, match="2 other rows"):
         LaneMemory(memory, 3, negatives=3)
+    with pytest.raises(Problem, match="absolute positions"):
+        LaneMemory(mnemon.attach(foreign("gpt2"), positions="original"), 1)
     lanes = LaneMemory(memory, 2)
     read(lanes, tokens(2, 5))
     with lanes.live(), pytest.raises(Problem, match="3 rows are read, but 2 lanes"):

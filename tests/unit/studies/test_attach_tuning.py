@@ -28,7 +28,9 @@ def test_a_host_is_trained_measured_tuned_and_shown(tmp_path: Path, monkeypatch:
     assert record["host"]["window"] == 128
     assert [each["merge"] for each in record["free"]] == ["joint", "gated"]
     assert {name: set(found) for name, found in record["tuned"].items()} == {
-        name: {"none", "own", "other"} for name in small["TUNED"]
+        "queries": {"none", "own", "other"},
+        "all": {"none", "own", "other"},
+        CONTROL: {"none"},
     }
     assert len(record["comparisons"]) == 2 * 3 + 1
     said.clear()
