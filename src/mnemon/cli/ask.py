@@ -89,6 +89,6 @@ def _lines(cited: Sequence[Passage]) -> list[str]:
     lines = []
     for number, each in enumerate(cited, start=1):
         at = f"line {each.line}" if each.line == each.last_line else f"lines {each.line} to {each.last_line}"
-        lines += ["", f"[{number}] {' '.join(each.said.split())!r}  {each.document}, {at}  ({each.weight:.2f})"]
+        lines += ["", f"[{number}] {' '.join(each.said.split())!r}  {each.document}, {at}  (share {each.weight:.2f})"]
         lines += textwrap.wrap(each.quote, width, initial_indent="    ", subsequent_indent="    ")
     return lines

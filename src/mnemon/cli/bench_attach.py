@@ -17,7 +17,7 @@ class Attach:
     """entries of the memory, and tokens of the full cache"""
     prompt: int = 512
     """tokens of the prompt"""
-    steps: int = 8
+    steps: int = 12
     """tokens decoded in a round"""
     rounds: int = 5
     """rounds in which the hosts take turns"""

@@ -11,6 +11,7 @@ from mnemon.memory import Document
 
 NEAR = 80  # characters between two places of one passage
 WIDTH = 240  # characters shown of a passage
+PART = 0.1  # of the heaviest citation of a passage: what draws less does not widen it
 WEAK = 0.05  # of a head's output: what draws less on the memory than this came from elsewhere
 
 
@@ -59,7 +60,10 @@ def passages(
     tokenizer: PreTrainedTokenizerBase | None = None,
     weak: float = WEAK,
 ) -> list[Passage]:
-    """Consecutive tokens that drew on the same passage, together; tokens that drew on nothing much are left out."""
+    """Consecutive tokens that drew on the same passage, together.
+
+    Tokens that drew on nothing much, and blank ones, are left out.
+    """
     texts = {each.name: each for each in documents if each.namespace == namespace}
     groups: list[tuple[int, list[_Place]]] = []
     for at, token in enumerate(cited):
@@ -71,7 +75,8 @@ def passages(
             last.append(place)
         else:
             groups.append((at, [place]))
-    return [_passage(cited, first, found, texts[found[0].document], tokenizer) for first, found in groups]
+    made = (_passage(cited, first, found, texts[found[0].document], tokenizer) for first, found in groups)
+    return [each for each in made if each.said.strip()]
 
 
 def _place(citations: Sequence[Citation]) -> _Place | None:
@@ -84,7 +89,8 @@ def _place(citations: Sequence[Citation]) -> _Place | None:
         for group in _close(sorted(found, key=lambda each: each.start)):
             weight = sum(each.weight for each in group)
             if best is None or weight > best.weight:
-                best = _Place(document, group[0].start, max(each.end for each in group), weight)
+                heavy = [each for each in group if each.weight >= PART * max(each.weight for each in group)]
+                best = _Place(document, heavy[0].start, max(each.end for each in heavy), weight)
     return best
 
 

@@ -35,10 +35,12 @@ def attach_lines(record: Record) -> list[str]:
     for name, ratio in record["ratios"].items():
         lines.append(row([name, *(f"{ratio[which]:.2f}" for which in ("median", "low", "high"))]))
     lines += ["", "How it was made:", "", f"- {host_line(record)}.".replace("- a", "- A", 1)]
-    turns = f"- Plain and remembering host take turns, {record['rounds']} rounds, after one that is not counted. "
+    turns = (
+        f"- Plain and remembering host take turns, {record['rounds']} rounds, after one that is not counted; in decode "
+    )
     return [
         *lines,
-        turns + "Processor time on one thread.",
+        turns + "they do so token by token. Processor time on one thread.",
         f"- Prefill: {record['prompt']} tokens. Decode: one token after them; a round's time is the median of "
         f"{record['steps']} tokens, of one for the full cache.",
         f"- Full cache: the plain host with {record['size']:,} tokens in its ordinary cache.",

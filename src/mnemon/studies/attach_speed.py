@@ -29,7 +29,7 @@ class Plan:
     shape: Shape = field(default_factory=Shape)
     size: int = 65_536
     prompt: int = 512
-    steps: int = 8
+    steps: int = 12
     rounds: int = 5
     top_k: int = 32
 
@@ -56,7 +56,7 @@ def bench_attach(plan: Plan | None = None, progress: Progress = lambda *_: None)
 def measure(plan: Plan, progress: Progress) -> dict[str, Any]:
     """All rounds, in this process."""
     rig = Rig(plan)
-    took: dict[str, dict[str, list[float]]] = {"prefill": {}, "decode": {}, "read": {}}
+    took: dict[str, dict[str, list[float]]] = {"prefill": {}, "decode": {}, "read": {}}  # in the order of the page
     for done in range(plan.rounds + 1):
         for what, who, each in rig.round():
             if done:  # the first round warms up
@@ -108,22 +108,25 @@ class Rig:
             for who in (PLAIN, REMEMBERING):
                 memory = self._remembering() if who == REMEMBERING else None
                 found.append(("prefill", who, seconds(partial(self._call, self.prompt, None))))
-                found.append(("decode", who, self._decode(self.cache, self.plan.steps)))
                 reading = self._plain_reading if memory is None else partial(self._reading, memory)
                 found.append(("read", who, seconds(reading)))
                 if memory is not None:
                     detach(self.host)
-            found.append(("decode", CACHED, self._decode(self.long, 1)))
+            took: dict[str, list[float]] = {PLAIN: [], REMEMBERING: []}
+            for _ in range(self.plan.steps):  # token by token, so that the machine is the same for both
+                took[PLAIN].append(self._decode(self.cache))
+                self._remembering()
+                took[REMEMBERING].append(self._decode(self.cache))
+                detach(self.host)
+            found += [("decode", who, median(each)) for who, each in took.items()]
+            found.append(("decode", CACHED, self._decode(self.long)))
         return found
 
-    def _decode(self, cache: Any, steps: int) -> float:
-        """Seconds a token; afterwards the cache is as it was."""
-        took = []
-        for _ in range(steps):
-            token = self._tokens(1)
-            took.append(seconds(partial(self._call, token, cache)))
-            cache.crop(-1)
-        return median(took)
+    def _decode(self, cache: Any) -> float:
+        """Seconds of one token; afterwards the cache is as it was."""
+        took = seconds(partial(self._call, self._tokens(1), cache))
+        cache.crop(-1)
+        return took
 
     def _remembering(self) -> Memory:
         memory = attach(self.host, size=self.plan.size, top_k=self.plan.top_k)

@@ -25,23 +25,32 @@ def test_neighbouring_tokens_of_one_passage_are_told_together() -> None:
     found = passages(
         cited(
             ("The", [citation("The red", 0.01)]),  # too weak
-            (" red", [citation("red", 0.3), citation("valve", 0.2), citation("Nobody", 0.4, head=1)]),
+            (
+                " red",
+                [
+                    citation("red", 0.3),
+                    citation("valve", 0.2),
+                    citation("Minutes", 0.01),
+                    citation("Nobody", 0.4, head=1),
+                ],
+            ),
             (" valve", [citation("valve", 0.6)]),
             (" in", []),
+            (" \n", [citation("Minutes", 0.9)]),  # blank
             (" word", [citation("word", 0.5, document="long")]),
         ),
         DOCUMENTS,
     )
     assert [(each.said, each.first, each.last, each.document) for each in found] == [
         (" red valve", 1, 3, "minutes"),
-        (" word", 4, 5, "long"),
+        (" word", 5, 6, "long"),
     ]
     first = found[0]
     assert (first.line, first.last_line, first.source) == (2, 2, "minutes.txt")
     assert TEXT[first.start : first.end].startswith("valve")
     assert TEXT[first.start : first.end].endswith("red")
     assert first.quote == "The pump has two valves. The red valve opens first."
-    assert abs(first.weight - 0.55) < 1e-9
+    assert abs(first.weight - (0.51 + 0.6) / 2) < 1e-9
 
 
 def test_a_passage_that_spans_lines_says_so() -> None:
