@@ -20,8 +20,7 @@ from mnemon.studies.workers import Progress
 from mnemon.train.finetune import FinetuneConfig, finetune, resume_finetune, tuning
 
 Record = dict[str, Any]
-DOCUMENTS, TOKENS = 12, 2048  # unseen ones evaluated, and tokens of each at most
-FEW = 8  # of them, for what is compared without training
+DOCUMENTS, TOKENS = 8, 2048  # unseen ones evaluated, and tokens of each at most
 SIZE = 8192
 STEPS = 150
 READ = MemoryConfig(segment=WINDOW, overlap=WINDOW // 2, size=SIZE, clamp=WINDOW // 2)
@@ -60,15 +59,13 @@ def attach_table(out: Path, minutes: int, seeds: Sequence[int], progress: Progre
             folder = out / f"{name.replace(', ', '-').replace(' ', '-')}-seed{seed}"
             seconds[name] = _tune(folder, host, way, seed, corpus, progress)
             found.setdefault(name, []).append(_readings(folder, documents, way, progress))
-    few = _read(load_host(host, **dict(READ)), documents[:FEW], 0)
-    free = [_free(host, documents[:FEW], few, each, progress) for each in _ways()]
+    free = [_free(host, documents, plain, each, progress) for each in _ways()]
     return {
         "host": read_json(host / "training.json"),
         "steps": STEPS,
         "seeds": list(seeds),
         "memory": LEARN.model_dump(mode="json"),
         "plain": plain.metrics["bits_per_byte"],
-        "few": FEW,
         "free": free,
         "tuned": {name: _figures(each) for name, each in found.items()},
         "seconds": seconds,

@@ -16,7 +16,7 @@ def attach_tuning_lines(record: Record) -> list[str]:
         lines.append(row([name, *means, str(len(found["none"]))]))
     lines += ["", row(["claim", "difference", "95 % interval over documents", "holds"]), row(["---"] * 4)]
     lines += [row([claim["text"], *_difference(claim), "yes" if claim["holds"] else "no"]) for claim in _claims(record)]
-    lines += ["", f"Without any training, less the host alone, on {record['few']} of the documents:", ""]
+    lines += ["", "Without any training, less the host alone:", ""]
     lines += [row(["asks with", "merge", "value", "positions", "difference", "95 % interval"]), row(["---"] * 6)]
     settings = ("asks", "merge", "value", "positions")
     lines += [row([*(each[name] for name in settings), *_difference(each)]) for each in record["free"]]

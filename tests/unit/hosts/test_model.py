@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from transformers import ByT5Tokenizer
 
 import mnemon
 from mnemon.config import Problem
@@ -114,3 +115,8 @@ def test_a_segment_without_room_is_said() -> None:
     memory.config = memory.config.model_copy(update={"overlap": 4})
     with pytest.raises(Problem, match="no room for 0 special ones and 4 repeated"):
         HostModel(memory)
+
+
+def test_a_tokenizer_that_cannot_place_its_tokens_is_said() -> None:
+    with pytest.raises(Problem, match="ByT5Tokenizer cannot say which characters"):
+        plain_tokenizer(ByT5Tokenizer())

@@ -24,14 +24,11 @@ TESTS = Path(__file__).parents[2]
 KILLED = """
 import sys
 from pathlib import Path
-from mnemon.train.finetune import finetune, resume_finetune
-sys.path.insert(0, sys.argv[3])
+from mnemon.train.finetune import finetune
+sys.path.insert(0, sys.argv[2])
 from test_finetune import corpus, small
 said = lambda record: print(record["step"], flush=True)
-if sys.argv[1] == "train":
-    finetune(small(Path(sys.argv[2]).parent / "host", "lora", train__steps=9), sys.argv[2], corpus(), said)
-else:
-    resume_finetune(sys.argv[2], corpus(), said)
+finetune(small(Path(sys.argv[1]).parent / "host", "lora", train__steps=9), sys.argv[1], corpus(), said)
 """
 
 
@@ -102,19 +99,16 @@ def test_checkpointing_makes_the_same_losses(host: Path, tmp_path: Path) -> None
 def test_after_kill_9_the_remaining_losses_are_those_of_a_run_never_interrupted(host: Path, tmp_path: Path) -> None:
     (tmp_path / "host").symlink_to(host)
 
-    def run(command: str, out: str, kill_at: int | None = None) -> None:
-        words = [sys.executable, "-W", "ignore", "-c", KILLED, command, str(tmp_path / out), str(Path(__file__).parent)]
-        environment = {**os.environ, "PYTHONPATH": f"{TESTS}:{os.environ.get('PYTHONPATH', '')}"}
-        with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, text=True) as process:
-            assert process.stdout is not None
-            for line in process.stdout:
-                if kill_at is not None and int(line) >= kill_at:
-                    process.send_signal(signal.SIGKILL)
-        assert process.returncode == (0 if kill_at is None else -signal.SIGKILL)
-
+    words = [sys.executable, "-W", "ignore", "-c", KILLED, str(tmp_path / "cut"), str(Path(__file__).parent)]
+    environment = {**os.environ, "PYTHONPATH": f"{TESTS}:{os.environ.get('PYTHONPATH', '')}"}
+    with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if int(line) >= 5:
+                process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
     whole = finetune(small(tmp_path / "host", "lora", train__steps=9), tmp_path / "whole", corpus())
-    run("train", "cut", kill_at=5)
-    run("resume", "cut")
+    resume_finetune(tmp_path / "cut", corpus())
     assert losses(tmp_path / "cut") == losses(whole)
     first, second = (load_host(tmp_path / name).model.state_dict() for name in ("whole", "cut"))
     assert all(torch.equal(first[name], second[name]) for name in first)
