@@ -43,7 +43,7 @@ class MemoryConfig(Config):
     merge: Literal["joint", "gated"] = "joint"
     gate: float = Field(0.1, gt=0, lt=1)
     age: bool = False
-    positions: Positions = "none"
+    positions: Positions = "first"
     clamp: int = Field(512, ge=0)
     segment: int = Field(512, ge=1)
     overlap: int = Field(128, ge=0)

@@ -23,7 +23,7 @@ Record = dict[str, Any]
 DOCUMENTS, TOKENS = 8, 2048  # unseen ones evaluated, and tokens of each at most
 SIZE = 8192
 STEPS = 150
-READ = MemoryConfig(segment=WINDOW, overlap=WINDOW // 2, size=SIZE, clamp=WINDOW // 2)
+READ = MemoryConfig(segment=WINDOW, overlap=WINDOW // 2, size=SIZE, positions="none", clamp=WINDOW // 2)
 KEYS = READ.replace(asks="key", sharpness=4.0, gate=0.3)
 LEARN = KEYS.replace(merge="gated", value="next")
 CONTROL = "all, without memory"

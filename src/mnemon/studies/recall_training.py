@@ -42,7 +42,16 @@ class RecallConfig(Config):
 
     host: SmallConfig = SmallConfig()
     memory: MemoryConfig = MemoryConfig(
-        layers=(2,), merge="gated", gate=0.75, age=True, value="next", segment=64, overlap=24, size=65_536, top_k=32
+        positions="none",
+        layers=(2,),
+        merge="gated",
+        gate=0.75,
+        age=True,
+        value="next",
+        segment=64,
+        overlap=24,
+        size=65_536,
+        top_k=32,
     )
     task: str = "mixed"
     sharpness: float = 10.0

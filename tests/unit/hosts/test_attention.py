@@ -38,7 +38,7 @@ def test_steps_with_a_cache_equal_one_forward(positions: str, merge: str) -> Non
 def test_heads_search_their_group_and_merge_by_their_own_log_sum_exp(monkeypatch: pytest.MonkeyPatch) -> None:
     """One layer by loops: softmax over the segment's causal keys and the head's three best entries."""
     model, ids = llama(), tokens(1, 5)
-    memory = mnemon.attach(model, layers=(0,), top_k=3)
+    memory = mnemon.attach(model, layers=(0,), top_k=3, positions="none")
     memory.read(input_ids=tokens(17, seed=1), document="a")
     (document,) = memory.documents
     caught = {}
