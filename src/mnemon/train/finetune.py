@@ -27,6 +27,8 @@ from mnemon.train.run import pick_device
 from mnemon.train.session import OnStep, Session, described
 from mnemon.train.trainer import Trainer
 
+# What brings most in `docs/results/attach.md`, without training already.
+LEARN = MemoryConfig(merge="gated", gate=0.3, asks="key", sharpness=4.0, value="next", positions="none")
 CONFIG, FORMAT, VERSION = "finetune.json", "mnemon-finetune", 1
 
 
@@ -48,7 +50,7 @@ class FinetuneConfig(Config):
     checkpointing: bool = False
     download: bool = False
     lora: LoraConfig = LoraConfig()
-    memory: MemoryConfig = MemoryConfig(merge="gated")
+    memory: MemoryConfig = LEARN
     data: DataConfig = DataConfig()
     train: TrainConfig = TrainConfig(steps=500, warmup=20, schedule="linear", precision="bfloat16")
 
