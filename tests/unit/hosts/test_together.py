@@ -49,14 +49,14 @@ def test_gradients_reach_what_is_remembered() -> None:
             return memory.model(ids).logits.square().mean()
 
     (gradient,) = torch.autograd.grad(loss(), weight)
-    direction = torch.randn_like(weight, generator=torch.Generator().manual_seed(0))
-    step = 2e-3  # Llama's norms are in float32, which drowns smaller ones
+    direction = gradient / gradient.norm()  # the steepest: Llama's norms are in float32, which drowns small differences
+    step = 5e-3
     found = []
     with torch.no_grad():
         for far in (1, -2):
             weight.add_(far * step * direction)
             found.append(loss().item())
-    assert (found[0] - found[1]) / (2 * step) == pytest.approx((gradient * direction).sum().item(), rel=1e-3)
+    assert (found[0] - found[1]) / (2 * step) == pytest.approx(gradient.norm().item(), rel=1e-3)
 
 
 def test_the_memory_is_searched_again_afterwards() -> None:
