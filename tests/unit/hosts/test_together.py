@@ -56,7 +56,7 @@ def test_gradients_reach_what_is_remembered() -> None:
         for far in (1, -2):
             weight.add_(far * step * direction)
             found.append(loss().item())
-    assert (found[0] - found[1]) / (2 * step) == pytest.approx(gradient.norm().item(), rel=1e-3)
+    assert (found[0] - found[1]) / (2 * step) == pytest.approx(gradient.norm().item(), rel=1e-2)
 
 
 def test_the_memory_is_searched_again_afterwards() -> None:
