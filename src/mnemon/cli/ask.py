@@ -9,8 +9,7 @@ import tyro
 from tyro.conf import Positional
 
 from mnemon.cli import say
-from mnemon.cli.flags import changed, first_word, parse, value_of, with_sections
-from mnemon.cli.hosted import loaded, settings
+from mnemon.cli.hosted import hosted, loaded
 from mnemon.config import Problem
 from mnemon.generate import Sampling
 from mnemon.hosts import Passage, ask, drawing, passages
@@ -51,16 +50,13 @@ class Ask:
 
 
 def run(words: list[str]) -> None:
-    host, rest = first_word(words, Ask, f"{PROG} MODEL")
-    config = settings(host, value_of(rest, "--memory"))
-    command = parse(with_sections(Ask, config), rest, f"{PROG} {host}")
-    config = changed(config, command, PROG)
+    host, command, config = hosted(Ask, words, PROG)
     if not command.memory.exists():
         raise Problem(
             f"{command.memory}: no such memory; mnemon remember {host} --memory {command.memory} DOCS makes one"
         )
     drawn = Sampling(command.max_tokens, command.temperature, command.top_k, command.top_p, command.seed)
-    memory = loaded(host, config.memory, command.memory, command.download, command.device, verify=False)
+    memory = loaded(host, config, command.memory, command.download, command.device, verify=False)
     answer = ask(
         memory,
         command.question,

@@ -2,15 +2,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-import tyro
+from typing import Any, Literal
 
 from mnemon.cli import say
 from mnemon.cli.flags import changed, first_word, parse, value_of, with_sections
-from mnemon.cli.progress import Phases, Steps
+from mnemon.cli.trained import Resume, resumed, shown
 from mnemon.config import Problem, nearest, read_json
-from mnemon.train.finetune import RATES, FinetuneConfig, finetune, read_finetune, resume_finetune, tuning
+from mnemon.train.finetune import CONFIG, RATES, FinetuneConfig, finetune, read_finetune, resume_finetune, tuning
 
 PROG = "mnemon finetune"
 
@@ -41,26 +39,10 @@ class Start:
     """print one JSON value at the end"""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Further:
-    steps: int | None = None
-    """train to this step (default: as it was begun)"""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Resume:
-    """Continue a fine-tuning from its newest checkpoint."""
-
-    resume: Path
-    """folder to continue"""
-    train_section: Annotated[Further, tyro.conf.arg(name="train")] = Further()
-    json: bool = False
-    """print one JSON value at the end"""
-
-
 def run(words: list[str]) -> None:
-    if any(word.partition("=")[0] == "--resume" for word in words):
-        _resume(parse(Resume, words, PROG))
+    further = resumed(words, PROG)
+    if further is not None:
+        _resume(further)
         return
     host, rest = first_word(words, Start, f"{PROG} MODEL")
     learns = value_of(rest, "--learns") or "queries"
@@ -93,21 +75,14 @@ def _resume(command: Resume) -> None:
 def _show(job: Callable[..., Any], config: FinetuneConfig, out: Path, as_json: bool) -> None:
     """Run the job under a progress bar and print where it stands at its end."""
     total = config.train.steps
-    try:
-        with Phases() as show:
-            steps = Steps(show, total)
-            job(on_step=steps)
-    except KeyboardInterrupt:
-        if not (out / "finetune.json").exists():
-            raise
-        raise KeyboardInterrupt(f"interrupted; continue with: {PROG} --resume {out}") from None
+    last = shown(job, total, out, CONFIG, PROG)
     value = {
         "folder": str(out),
         "learns": config.learns,
-        **steps.last,
+        **last,
         "skipped": read_json(out / "corpus.json")["skipped"],
     }
-    ended = f", loss {steps.last['loss']:.4f}" if steps.last else ", nothing left to do"
+    ended = f", loss {last['loss']:.4f}" if last else ", nothing left to do"
     say.result(
         value,
         as_json,

@@ -1,7 +1,9 @@
 """What commands that give a foreign model its memory have in common."""
 
 from pathlib import Path
+from typing import TypeVar
 
+from mnemon.cli.flags import changed, first_word, parse, value_of, with_sections
 from mnemon.config import Config, Problem
 from mnemon.hosts import Memory, MemoryConfig, host_settings, load_host
 from mnemon.memory import read_contents
@@ -14,7 +16,18 @@ class Attached(Config):
     memory: MemoryConfig
 
 
-def settings(host: str, file: str | None) -> Attached:
+Command = TypeVar("Command")
+
+
+def hosted(kind: type[Command], words: list[str], prog: str) -> tuple[str, Command, MemoryConfig]:
+    """The model that comes first among the words, the command, and how the model is to remember."""
+    host, rest = first_word(words, kind, f"{prog} MODEL")
+    config = _settings(host, value_of(rest, "--memory"))
+    command = parse(with_sections(kind, config), rest, f"{prog} {host}")
+    return host, command, changed(config, command, prog).memory
+
+
+def _settings(host: str, file: str | None) -> Attached:
     """How the model remembers where no flag says otherwise: as its folder says, in the layers of the memory's file."""
     if file is None or not Path(file).exists():
         return Attached(memory=host_settings(host))

@@ -7,8 +7,7 @@ import tyro
 from tyro.conf import Positional
 
 from mnemon.cli import say
-from mnemon.cli.flags import changed, first_word, parse, value_of, with_sections
-from mnemon.cli.hosted import check_folder, loaded, settings
+from mnemon.cli.hosted import check_folder, hosted, loaded
 from mnemon.cli.memory import recalled
 from mnemon.cli.progress import Phases
 from mnemon.config import Problem
@@ -42,17 +41,14 @@ class Remember:
 
 
 def run(words: list[str]) -> None:
-    host, rest = first_word(words, Remember, f"{PROG} MODEL")
-    config = settings(host, value_of(rest, "--memory"))
-    command = parse(with_sections(Remember, config), rest, f"{PROG} {host}")
-    config = changed(config, command, PROG)
+    host, command, config = hosted(Remember, words, PROG)
     if not command.docs:
         raise Problem(f"no documents given; see {PROG} --help")
     check_folder(command.memory)
     found, skipped = sources(command.docs)
     with Phases() as show:
         show("loading the model", 0, 1)
-        memory = loaded(host, config.memory, command.memory, command.download, command.device, verify=True)
+        memory = loaded(host, config, command.memory, command.download, command.device, verify=True)
         show("loading the model", 1, 1)
         try:
             done = remember(

@@ -2,13 +2,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
-
-import tyro
+from typing import Any
 
 from mnemon.cli import say
 from mnemon.cli.flags import changed, first_word, of_kinds, parse, with_sections
-from mnemon.cli.progress import Phases, Steps
+from mnemon.cli.trained import Resume, resumed, shown
 from mnemon.config import read_json
 from mnemon.recipes import recipe
 from mnemon.train import RunConfig, read_config, resume, train
@@ -36,26 +34,10 @@ class Start:
     """print one JSON value at the end"""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Further:
-    steps: int | None = None
-    """train to this step (default: as in the run's config)"""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Resume:
-    """Continue a run from its newest checkpoint."""
-
-    resume: Path
-    """run folder to continue"""
-    train_section: Annotated[Further, tyro.conf.arg(name="train")] = Further()
-    json: bool = False
-    """print one JSON value at the end"""
-
-
 def run(words: list[str]) -> None:
-    if any(word.partition("=")[0] == "--resume" for word in words):
-        _resume(parse(Resume, words, PROG))
+    further = resumed(words, PROG)
+    if further is not None:
+        _resume(further)
         return
     name, rest = first_word(words, Start, f"{PROG} RECIPE")
     config = of_kinds(recipe(name), rest)
@@ -78,17 +60,10 @@ def _resume(command: Resume) -> None:
 def _show(job: Callable[..., Any], config: RunConfig, out: Path, as_json: bool) -> None:
     """Run the job under a progress bar and print where the run stands at its end."""
     total = config.train.steps
-    try:
-        with Phases() as show:
-            steps = Steps(show, total)
-            job(on_step=steps)
-    except KeyboardInterrupt:
-        if not (out / "config.json").exists():
-            raise
-        raise KeyboardInterrupt(f"interrupted; continue with: {PROG} --resume {out}") from None
+    last = shown(job, total, out, "config.json", PROG)
     left_out = read_json(out / "corpus.json")["skipped"]
-    value = {"run": str(out), **steps.last, "skipped": left_out}
-    say.result(value, as_json, lambda: f"{out}: {total} steps{_ended(steps.last)}{say.skipped(left_out)}")
+    value = {"run": str(out), **last, "skipped": left_out}
+    say.result(value, as_json, lambda: f"{out}: {total} steps{_ended(last)}{say.skipped(left_out)}")
 
 
 def _ended(record: dict[str, float]) -> str:
