@@ -38,7 +38,7 @@ class Namespaces(Source):
 
     def __post_init__(self) -> None:
         self._search: Search = find_index(self.config.index)
-        self._unit = Kept()
+        self._unit, self._places = Kept(), Kept()
 
     def store(self, namespace: str) -> DocumentStore:
         """The store of a namespace, made where there is none."""
@@ -90,7 +90,7 @@ class Namespaces(Source):
         read = Neighbours(
             entries.keys,
             entries.values,
-            torch.arange(entries.keys.shape[2], device=q.device)[None] - entries.first,
+            self._places.of(entries.keys, entries.first, lambda keys: _numbered(keys) - entries.first),
             torch.zeros(1, dtype=torch.long, device=q.device),
             ids,
             scores > -torch.inf,
@@ -102,6 +102,10 @@ class Namespaces(Source):
     def _unit_keys(self, entries: Entries) -> Tensor:
         """Keys of length one, which are kept until the store changes."""
         return self._unit.of(entries.keys, entries.version, _unit)
+
+
+def _numbered(keys: Tensor) -> Tensor:
+    return torch.arange(keys.shape[2], device=keys.device)[None]
 
 
 def _unit(keys: Tensor) -> Tensor:

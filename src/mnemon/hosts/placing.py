@@ -29,6 +29,7 @@ class Place:
     config: MemoryConfig
     turn: Turn
     angles: Angles | None = None
+    _start: Angles | tuple[()] | None = None  # angles of position 0, where they are not plain ones and zeros
     _turned: Kept = field(default_factory=Kept)
 
     def raw(self, module: nn.Module, x: Float[Tensor, "b h t d"]) -> Float[Tensor, "b h t d"]:
@@ -45,18 +46,22 @@ class Place:
         """The queries as they meet what `keys` gives; `before` tokens were there before the host's position 0."""
         if self.angles is None:
             return query
-        start = self._at(torch.zeros(1, 1, dtype=torch.long, device=query.device))
         if self.config.positions == "original":
             shifted = rotate(module, query, *self._at(before[:, None].to(query.device)))
-            return unrotate(module, shifted, *start)
+            return self._scaled(module, shifted, unrotate)
         if self.config.positions == "clamped":
             distance = torch.full((1, 1), self.config.clamp, device=query.device)
-            raw = rotate(module, raw, *self._at(distance))
-        elif self.config.positions == "first":
-            raw = query
-        else:
-            raw = rotate(module, raw, *start)
-        return rotate(module, raw, *start)
+            query = rotate(module, raw, *self._at(distance))
+        elif self.config.positions == "none":
+            query = self._scaled(module, raw, rotate)
+        return self._scaled(module, query, rotate)
+
+    def _scaled(self, module: nn.Module, x: Tensor, turn: Callable[..., Tensor]) -> Tensor:
+        """`x` turned to place 0, or back: the host's factor comes or goes. Where it is 1, as in most, `x` itself."""
+        if self._start is None:
+            cos, sin = self._at(torch.zeros(1, 1, dtype=torch.long, device=x.device))
+            self._start = () if bool((cos == 1).all()) else (cos, sin)
+        return turn(module, x, *self._start) if self._start else x
 
     def keys(self, module: nn.Module, read: Neighbours) -> Float[Tensor, "s g m d"]:
         """The store's keys, rotated at places of their own where they have such: once for each state of the store."""

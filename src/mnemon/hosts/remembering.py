@@ -126,11 +126,11 @@ def remember(
     try:
         for each in fresh:
             telling.begin(len(each.text))
-            old = {document.name: len(document) for document in memory.source.store(namespace).documents()}
-            if each.name in old:
+            old = memory.source.store(namespace).count(each.name) if each.name in known else 0
+            if old:
                 came = memory.replace(each.name, None, namespace, telling, path=each.path)
                 out.replaced.append(each.name)
-                gone += old[each.name]
+                gone += old
             else:
                 came = memory.read(each.path, document=each.name, namespace=namespace, progress=telling)
                 out.read.append(each.name)

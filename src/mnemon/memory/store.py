@@ -48,6 +48,10 @@ class DocumentStore:
         """Ids of the documents, oldest first."""
         return [each.name for each in self._documents]
 
+    def count(self, name: str) -> int:
+        """Entries of a document; none where it is not remembered."""
+        return sum(len(each) for each in self._documents if each.name == name)
+
     def documents(self) -> list[Document]:
         """All documents, oldest first; their keys and values are views of the buffers."""
         found, start = [], self._first
