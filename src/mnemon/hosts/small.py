@@ -13,7 +13,11 @@ START = "<start>"
 
 
 class SmallConfig(Config):
-    """The shape of a small decoder: Qwen3's classes, whose queries and keys are normalised."""
+    """The shape of a small decoder: Qwen3's classes, whose queries and keys are normalised.
+
+    `n_groups` key/value heads, as many as heads where none are given; feed-forward layers are `ffn_dim` wide, or 3 dim.
+    `pad`: the token that is none, whose embedding is zero.
+    """
 
     vocab_size: int = 512
     dim: int = 128
@@ -21,27 +25,35 @@ class SmallConfig(Config):
     n_heads: int = 4
     head_dim: int = 32
     window: int = 64
+    n_groups: int | None = None
+    ffn_dim: int | None = None
+    pad: int | None = 0
 
 
-def small_decoder(config: SmallConfig, generator: torch.Generator) -> Qwen3ForCausalLM:
-    """A decoder of transformers' own classes with random weights: std 1 / sqrt(inputs), half of that where a residual
-    branch ends; embeddings of std 1.
-    """
-    model = Qwen3ForCausalLM(
+def plain_decoder(config: SmallConfig) -> Qwen3ForCausalLM:
+    """A decoder of transformers' own classes, with the random weights that these give it."""
+    return Qwen3ForCausalLM(
         Qwen3Config(
             vocab_size=config.vocab_size,
             hidden_size=config.dim,
-            intermediate_size=3 * config.dim,
+            intermediate_size=config.ffn_dim or 3 * config.dim,
             num_hidden_layers=config.n_layers,
             num_attention_heads=config.n_heads,
-            num_key_value_heads=config.n_heads,
+            num_key_value_heads=config.n_groups or config.n_heads,
             head_dim=config.head_dim,
             max_position_embeddings=16 * config.window,  # of which it is to see one window
             bos_token_id=None,
             eos_token_id=None,
-            pad_token_id=0,
+            pad_token_id=config.pad,
         )
     )
+
+
+def small_decoder(config: SmallConfig, generator: torch.Generator) -> Qwen3ForCausalLM:
+    """A `plain_decoder` of other random weights: std 1 / sqrt(inputs), half of that where a residual branch ends;
+    embeddings of std 1.
+    """
+    model = plain_decoder(config)
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if weight.ndim < 2:

@@ -1,5 +1,5 @@
 from tokenizers import Tokenizer as Library
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from mnemon.config import Problem
 from mnemon.data.subwords import Subwords
@@ -15,3 +15,8 @@ def plain_tokenizer(tokenizer: PreTrainedTokenizerBase) -> Subwords:
     made = Subwords(Library.from_str(tokenizer.backend_tokenizer.to_str()))
     made.start = None
     return made
+
+
+def host_tokenizer(library: Library) -> PreTrainedTokenizerFast:
+    """A tokenizer of the `tokenizers` library for a host, without special tokens."""
+    return PreTrainedTokenizerFast(tokenizer_object=library)

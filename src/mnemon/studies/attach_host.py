@@ -4,15 +4,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 from mnemon.data import Corpus, DataConfig, Lanes, make_tokenizer
 from mnemon.data.subwords import Subwords
 from mnemon.hosts import HostModel, attach, detach
-from mnemon.hosts.tokens import plain_tokenizer
+from mnemon.hosts.small import SmallConfig, plain_decoder
+from mnemon.hosts.tokens import host_tokenizer, plain_tokenizer
 from mnemon.train import Record, TrainConfig, fit
 
 WINDOW = 128  # tokens that the host ever sees in its training
+SHAPE = SmallConfig(dim=128, n_layers=4, n_heads=4, n_groups=2, head_dim=32, ffn_dim=512, window=WINDOW, pad=None)
 DATA = DataConfig(source="python-env", tokenizer="bpe", vocab_size=1024)
 TRAIN = TrainConfig(
     steps=2000,
@@ -34,23 +35,9 @@ def train_host(out: Path, corpus: Corpus, steps: int, seed: int, on_step: Callab
     """Train the host on segments of `WINDOW` tokens, each on its own, and save it as transformers does."""
     subwords = make_tokenizer(DATA, corpus.train)
     assert isinstance(subwords, Subwords)
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=subwords.library)
-    config = Qwen3Config(
-        vocab_size=subwords.vocab_size,
-        hidden_size=128,
-        intermediate_size=512,
-        num_hidden_layers=4,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=32,
-        max_position_embeddings=WINDOW,
-        tie_word_embeddings=False,
-        pad_token_id=None,
-        bos_token_id=None,
-        eos_token_id=None,
-    )
+    tokenizer = host_tokenizer(subwords.library)
     torch.manual_seed(seed)
-    host = Qwen3ForCausalLM(config)
+    host = plain_decoder(SHAPE.replace(vocab_size=subwords.vocab_size))
     model = HostModel(attach(host, tokenizer, segment=WINDOW, overlap=0), size=0)
     train = TRAIN.replace(steps=steps, seed=seed)
     lanes = Lanes(corpus.train, plain_tokenizer(tokenizer), train.lanes, WINDOW, seed, part=train.part)

@@ -17,15 +17,15 @@ from mnemon.studies.compare import compare, mean_over_seeds
 from mnemon.studies.machine import machine
 from mnemon.studies.runs import unseen
 from mnemon.studies.workers import Progress
+from mnemon.train.finetune import LEARN as BEST
 from mnemon.train.finetune import FinetuneConfig, finetune, resume_finetune, tuning
 
 Record = dict[str, Any]
 DOCUMENTS, TOKENS = 8, 2048  # unseen ones evaluated, and tokens of each at most
 SIZE = 8192
 STEPS = 150
-READ = MemoryConfig(segment=WINDOW, overlap=WINDOW // 2, size=SIZE, positions="none", clamp=WINDOW // 2)
-KEYS = READ.replace(asks="key", sharpness=4.0, gate=0.3)
-LEARN = KEYS.replace(merge="gated", value="next")
+SIZES = {"segment": WINDOW, "overlap": WINDOW // 2, "size": SIZE, "clamp": WINDOW // 2}
+READ, LEARN = MemoryConfig(positions="none", **SIZES), BEST.replace(**SIZES)
 CONTROL = "all, without memory"
 
 
@@ -79,7 +79,7 @@ def attach_table(out: Path, minutes: int, seeds: Sequence[int], progress: Progre
 def _ways() -> list[MemoryConfig]:
     """Every merge, pairing and place of keys asked with queries; asked with keys, every merge and pairing."""
     pairs = [(merge, value) for merge in ("joint", "gated") for value in ("own", "next")]
-    asked = [KEYS.replace(merge=merge, value=value) for merge, value in pairs]
+    asked = [LEARN.replace(merge=merge, value=value) for merge, value in pairs]
     return asked + [
         READ.replace(merge=merge, value=value, positions=positions)
         for merge, value in pairs

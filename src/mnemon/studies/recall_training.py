@@ -120,8 +120,8 @@ def _begun(folder: Path, documents: Sequence[Document], config: RecallConfig) ->
     return steps
 
 
-def _check(folder: Path, found: object, config: RecallConfig) -> None:
-    if found != config.model_dump(mode="json"):
+def _check(folder: Path, found: dict[str, Any], config: RecallConfig) -> None:
+    if RecallConfig.parse(found, str(folder)) != config:  # a setting that came later has its default
         raise Problem(f"{folder}: the model there was trained in another way; give another folder, or remove it")
 
 

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 import torch
 
-from mnemon.config import Problem, read_json
+from mnemon.config import Problem, read_json, write_json
 from mnemon.studies import recall_training
 from mnemon.studies.eval_tasks import eval_tasks
 from mnemon.studies.recall_training import RecallConfig, teach
@@ -54,6 +54,14 @@ def test_what_is_trained_is_taken_as_it_is(tmp_path: Path) -> None:
     assert read_json(tmp_path / "training.json")["config"]["steps"] == 4
     with pytest.raises(Problem, match="in another way"):
         teach(tmp_path, documents(), SHORT.replace(lr=0.02), silent)
+
+
+def test_a_setting_that_came_later_makes_no_other_training(tmp_path: Path) -> None:
+    teach(tmp_path, documents(), SHORT, silent)
+    values = read_json(tmp_path / "training.json")
+    del values["config"]["memory"]["sharpness"], values["config"]["host"]["n_groups"]
+    write_json(tmp_path / "training.json", values)
+    assert len(teach(tmp_path, [], SHORT, silent).history) == 1
 
 
 def test_documents_grow_and_the_rate_falls() -> None:
