@@ -6,7 +6,7 @@ from typing import Any, Literal
 from mnemon.cli import say
 from mnemon.cli.progress import Phases
 from mnemon.config import write_json
-from mnemon.studies.attach_page import attach_rows, host_line
+from mnemon.studies.bench.attach_page import attach_rows, host_line
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,7 @@ class Attach:
 
 def run(command: Attach, words: str) -> None:
     # Needs transformers, which the other benchmarks do without.
-    study = importlib.import_module("mnemon.studies.attach_speed")
+    study = importlib.import_module("mnemon.studies.bench.attach")
     shape = study.Shape(
         command.dim, command.layers, command.heads, command.groups, command.inner, command.vocabulary, command.dtype
     )

@@ -6,7 +6,7 @@ from mnemon.cli import say
 from mnemon.cli.progress import Phases
 from mnemon.config import Problem, write_json
 from mnemon.studies import bench_span
-from mnemon.studies.span import SPANS
+from mnemon.studies.bench.span import SPANS
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,22 @@
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from mnemon.studies.workers import Progress
+
 Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of results: what it asks, the study that answers with a record, and what its page shows of that."""
+
+    title: str
+    asks: str
+    run: Callable[[Path, int, Sequence[int], Progress], Record]
+    lines: Callable[[Record], list[str]]
+    cells: bool = False  # whether its runs are those of the tables whose rows are models
 
 
 def loss_lines(record: Record) -> list[str]:

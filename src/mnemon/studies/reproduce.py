@@ -1,5 +1,5 @@
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -8,32 +8,16 @@ import torch
 
 from mnemon.config import Problem, nearest, read_json, write_json, write_text
 from mnemon.studies import tables_a, tables_b, tables_tuning
-from mnemon.studies.attach_page import attach_lines
 from mnemon.studies.attach_tuning_page import attach_tuning_lines
-from mnemon.studies.bench import bench_train
+from mnemon.studies.bench.tables import BENCH_TABLES
 from mnemon.studies.demo import demo, steps_of
 from mnemon.studies.grid import Scale, run_grid, wanted
 from mnemon.studies.grid_page import grid_page
-from mnemon.studies.pages import Record, loss_lines, speed_lines
-from mnemon.studies.recall import recall_lines, recall_table
+from mnemon.studies.pages import Record, Table, loss_lines
 from mnemon.studies.recall_tasks import recall_tasks_lines, recall_tasks_table
 from mnemon.studies.retrieval import retrieval_lines, retrieval_table
-from mnemon.studies.span import span_lines, span_table
 from mnemon.studies.staleness import staleness_lines, staleness_table
 from mnemon.studies.workers import Progress
-
-PEERS = Path(".venv-peers/bin/python")  # made by make bench-peers
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of results: what it asks, the study that answers with a record, and what its page shows of that."""
-
-    title: str
-    asks: str
-    run: Callable[[Path, int, Sequence[int], Progress], Record]
-    lines: Callable[[Record], list[str]]
-    cells: bool = False  # whether its runs are those of the tables whose rows are models
 
 
 def _demo(out: Path, minutes: int, seeds: Sequence[int], progress: Progress) -> Record:
@@ -46,18 +30,8 @@ def _demo(out: Path, minutes: int, seeds: Sequence[int], progress: Progress) -> 
     return {"steps": steps_of(minutes), "models": models, **kept}
 
 
-def _speed(out: Path, minutes: int, seeds: Sequence[int], progress: Progress) -> Record:
-    return bench_train(peer_python=PEERS, progress=progress)
-
-
-def _attached(out: Path, minutes: int, seeds: Sequence[int], progress: Progress) -> Record:
-    study = importlib.import_module("mnemon.studies.attach_speed")  # needs transformers, which the others do without
-    found: Record = study.bench_attach(progress=progress)
-    return found
-
-
 def _tuned(out: Path, minutes: int, seeds: Sequence[int], progress: Progress) -> Record:
-    study = importlib.import_module("mnemon.studies.attach_tuning")  # likewise
+    study = importlib.import_module("mnemon.studies.attach_tuning")  # needs transformers
     found: Record = study.attach_table(out, minutes, seeds, progress)
     return found
 
@@ -77,6 +51,7 @@ GRIDS = {
     "pairing": tables_tuning.PAIRING,
 }
 TABLES = {
+    **BENCH_TABLES,
     "demo": Table(
         "The demonstration",
         "What does a kNN memory bring a small model on unseen Python packages?",
@@ -90,18 +65,6 @@ TABLES = {
         retrieval_lines,
         cells=True,
     ),
-    "train-speed": Table(
-        "Training speed",
-        "What does a memory cost in training, and how does that compare with another implementation at the same shape?",
-        _speed,
-        speed_lines,
-    ),
-    "recall": Table(
-        "What each index finds",
-        "How many of the true neighbours does each index find, and how long does a search take?",
-        recall_table,
-        recall_lines,
-    ),
     "recall-tasks": Table(
         "Recall beyond the window",
         "Does a model recall what it read 16 windows ago: the latest value, its own alone, and with its source?",
@@ -114,25 +77,12 @@ TABLES = {
         staleness_table,
         staleness_lines,
     ),
-    "span": Table(
-        "What a shorter attention span saves",
-        "Do operations, memory and time of a layer with adaptive spans fall with its spans?",
-        span_table,
-        span_lines,
-    ),
     "attach": Table(
         "What an attached memory brings",
         "Does a memory lower the loss of a model that was trained without one, on unseen documents longer than its "
         "window: as it is, and after a short fine-tuning?",
         _tuned,
         attach_tuning_lines,
-    ),
-    "attach-speed": Table(
-        "What an attached memory costs",
-        "How much slower does a foreign model write with a memory of 65,536 entries, and how much faster than with as "
-        "many tokens in its own cache?",
-        _attached,
-        attach_lines,
     ),
 }
 

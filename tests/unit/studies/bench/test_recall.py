@@ -5,7 +5,7 @@ import torch
 
 from mnemon.config import Problem
 from mnemon.studies import bench_recall
-from mnemon.studies.recall import recall
+from mnemon.studies.bench.recall import recall
 
 
 def test_each_index_is_measured_at_each_size() -> None:

@@ -5,7 +5,7 @@ import pytest
 from mnemon.config import Problem
 from mnemon.recipes import recipe
 from mnemon.studies import TABLES, bench_span
-from mnemon.studies.span import Plan, measure
+from mnemon.studies.bench.span import Plan, measure
 
 PLAN = Plan(recipe("all-attention-tiny").model.replace(n_layers=2, vocab_size=50), (0, 64, 120, 256), lanes=3, rounds=2)
 

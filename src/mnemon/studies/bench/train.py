@@ -1,8 +1,7 @@
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from statistics import median
 from time import perf_counter
 from typing import Any
 
@@ -14,8 +13,9 @@ from mnemon.data import Batch
 from mnemon.model import MemoryState, computing
 from mnemon.pools import Fresh
 from mnemon.recipes import recipe
+from mnemon.studies.bench.peer import Peer
+from mnemon.studies.bench.turns import ratios, spread
 from mnemon.studies.machine import machine
-from mnemon.studies.peer import Peer
 from mnemon.studies.workers import Progress, run_all
 from mnemon.train import RunConfig, Trainer
 
@@ -90,7 +90,7 @@ def measure(plan: Plan, progress: Progress) -> dict[str, Any]:
         "steps": plan.steps,
         "tokens_a_step": tokens // plan.steps,
         "models": rows,
-        "ratios": ratios(seconds),
+        "ratios": ratios(seconds, RATIOS),
         "recipes": recipes,
     }
 
@@ -98,20 +98,6 @@ def measure(plan: Plan, progress: Progress) -> dict[str, Any]:
 def row(tokens: int, seconds: Sequence[float]) -> dict[str, Any]:
     """Tokens a second over the rounds of one model."""
     return {"tokens_per_second": spread([tokens / each for each in seconds]), "seconds": list(seconds)}
-
-
-def ratios(seconds: Mapping[str, Sequence[float]]) -> dict[str, dict[str, float]]:
-    """How many times as long one model takes as another, from the two times of each round."""
-    return {
-        name: spread([a / b for a, b in zip(seconds[slower], seconds[faster], strict=True)])
-        for name, (slower, faster) in RATIOS.items()
-        if slower in seconds
-    }
-
-
-def spread(values: Sequence[float]) -> dict[str, float]:
-    """Median, lowest and highest."""
-    return {"median": median(values), "low": min(values), "high": max(values)}
 
 
 def peer_shape(plan: Plan) -> dict[str, Any]:

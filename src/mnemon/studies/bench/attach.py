@@ -1,10 +1,8 @@
 """What a memory attached to a foreign model costs, beside the plain model and beside an ordinary cache as long."""
 
-from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from statistics import median
-from time import process_time
 from typing import Any
 
 import torch
@@ -14,6 +12,7 @@ from mnemon.config import Problem
 from mnemon.hosts import Memory, attach, detach
 from mnemon.hosts.plain import Shape, plain_host
 from mnemon.memory import Document, DocumentStore
+from mnemon.studies.bench.turns import seconds, spread
 from mnemon.studies.machine import machine
 from mnemon.studies.pages import Record
 from mnemon.studies.workers import Progress
@@ -73,11 +72,6 @@ def measure(plan: Plan, progress: Progress) -> dict[str, Any]:
         )
     }
     return {"layer": rig.layer, "parameters": rig.parameters, "seconds": spreads, "ratios": ratios}
-
-
-def spread(values: Sequence[float]) -> dict[str, float]:
-    """Median, lowest and highest."""
-    return {"median": median(values), "low": min(values), "high": max(values)}
 
 
 class Rig:
@@ -152,10 +146,3 @@ class Rig:
         return torch.randn(1, shape.groups, self.plan.size, shape.dim // shape.heads, generator=self.draw).to(
             self.host.dtype
         )
-
-
-def seconds(act: Callable[[], object]) -> float:
-    """Processor time of one call."""
-    begun = process_time()
-    act()
-    return process_time() - begun

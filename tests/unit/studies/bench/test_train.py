@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from mnemon.config import Problem
-from mnemon.studies import bench, bench_train
-from mnemon.studies.bench import EMPTY, FULL, NONE, PEER, Plan, Training
+from mnemon.studies import bench_train
+from mnemon.studies.bench import train
+from mnemon.studies.bench.train import EMPTY, FULL, NONE, PEER, Plan, Training
 from tiny import run_config
 
 REMEMBERING = run_config("memorizing", lanes=3)
@@ -34,7 +35,7 @@ def benched(**changes: Any) -> dict[str, Any]:
 
 def measured(peer_python: Path | None, peer_script: Path) -> dict[str, Any]:
     """The same in this process."""
-    return bench.measure(Plan(WITHOUT, REMEMBERING, 2, 1, peer_python, peer_script), lambda *_: None)
+    return train.measure(Plan(WITHOUT, REMEMBERING, 2, 1, peer_python, peer_script), lambda *_: None)
 
 
 def test_three_memories_are_compared_and_a_missing_peer_is_said() -> None:
@@ -72,12 +73,6 @@ def test_a_peer_that_fails_says_its_last_words_and_the_others_are_measured(scrip
     assert found["models"][PEER] == {"missing": "failed: no more room"}
     assert len(found["models"][FULL]["seconds"]) == 2
     assert "peer_to_full" not in found["ratios"]
-
-
-def test_ratios_are_taken_within_rounds() -> None:
-    found = bench.ratios({NONE: [1.0, 2.0, 4.0], EMPTY: [1.0, 3.0, 4.0], FULL: [2.0, 3.0, 4.0]})
-    assert found["full_to_none"] == {"median": 1.5, "low": 1.0, "high": 2.0}
-    assert found["empty_to_none"] == {"median": 1.0, "low": 1.0, "high": 1.5}
 
 
 def test_full_memory_is_full_and_an_empty_one_stays_empty() -> None:

@@ -5,7 +5,7 @@ import pytest
 from mnemon.config import Problem
 from mnemon.hosts.plain import Shape
 from mnemon.studies import TABLES
-from mnemon.studies.attach_speed import Plan, bench_attach, measure
+from mnemon.studies.bench.attach import Plan, bench_attach, measure
 
 SMALL = Plan(Shape(24, 3, 6, 3, 20, 50, "float32"), size=50, prompt=7, steps=2, rounds=2, top_k=4)
 

@@ -1,8 +1,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
-from time import process_time
 from typing import Any
 
 import torch
@@ -11,6 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from mnemon.config import Problem
 from mnemon.model import ModelConfig
 from mnemon.recipes import recipe
+from mnemon.studies.bench.turns import seconds, spread
 from mnemon.studies.machine import machine
 from mnemon.studies.pages import Record, row
 from mnemon.studies.workers import Progress
@@ -62,13 +61,13 @@ def measure(plan: Plan, progress: Progress) -> list[dict[str, Any]]:
     one = sorted(plan.spans)[-2] if len(plan.spans) > 1 else plan.spans[0]
     readers = [Reader(plan, span, alone) for span, alone in [*((each, False) for each in plan.spans), (one, True)]]
     rows = [reader.row() for reader in readers]
-    seconds: list[list[float]] = [[] for _ in readers]
+    times: list[list[float]] = [[] for _ in readers]
     for done in range(1, plan.rounds + 1):
-        for reader, took in zip(readers, seconds, strict=True):
+        for reader, took in zip(readers, times, strict=True):
             took.append(reader.seconds())
         progress("rounds", done, plan.rounds, "")
-    for found, took in zip(rows, seconds, strict=True):
-        found["seconds"] = {"median": median(took), "low": min(took), "high": max(took)}
+    for found, took in zip(rows, times, strict=True):
+        found["seconds"] = spread(took)
     return rows
 
 
@@ -102,9 +101,7 @@ class Reader:
     def seconds(self) -> float:
         """Processor time of a step, in which other programs have no part."""
         tokens = self.tokens()
-        begun = process_time()
-        self.step(tokens)
-        return process_time() - begun
+        return seconds(lambda: self.step(tokens))
 
     def row(self) -> dict[str, Any]:
         """What does not depend on the machine: operations of a step, and bytes and tokens of the cache."""

@@ -1,0 +1,53 @@
+"""The tables of `reproduce` that measure time; nothing is trained for them: folder, budget and seeds are unused."""
+
+import importlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from mnemon.studies.bench.attach_page import attach_lines
+from mnemon.studies.bench.recall import recall_lines, recall_table
+from mnemon.studies.bench.span import span_lines, span_table
+from mnemon.studies.bench.train import bench_train
+from mnemon.studies.pages import Record, Table, speed_lines
+from mnemon.studies.workers import Progress
+
+PEERS = Path(".venv-peers/bin/python")  # made by make bench-peers
+
+
+def _train(out: Path, minutes: int, seeds: Sequence[int], progress: Progress) -> Record:
+    return bench_train(peer_python=PEERS, progress=progress)
+
+
+def _attach(out: Path, minutes: int, seeds: Sequence[int], progress: Progress) -> Record:
+    study = importlib.import_module("mnemon.studies.bench.attach")  # needs transformers, which the others do without
+    found: Record = study.bench_attach(progress=progress)
+    return found
+
+
+BENCH_TABLES = {
+    "train-speed": Table(
+        "Training speed",
+        "What does a memory cost in training, and how does that compare with another implementation at the same shape?",
+        _train,
+        speed_lines,
+    ),
+    "recall": Table(
+        "What each index finds",
+        "How many of the true neighbours does each index find, and how long does a search take?",
+        recall_table,
+        recall_lines,
+    ),
+    "span": Table(
+        "What a shorter attention span saves",
+        "Do operations, memory and time of a layer with adaptive spans fall with its spans?",
+        span_table,
+        span_lines,
+    ),
+    "attach-speed": Table(
+        "What an attached memory costs",
+        "How much slower does a foreign model write with a memory of 65,536 entries, and how much faster than with as "
+        "many tokens in its own cache?",
+        _attach,
+        attach_lines,
+    ),
+}
