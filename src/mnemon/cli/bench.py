@@ -4,16 +4,18 @@ from pathlib import Path
 from typing import Any
 
 from mnemon.cli import bench_attach, bench_recall, bench_span, say
+from mnemon.cli.bench_output import Output, give, ready
 from mnemon.cli.flags import first_word, parse
 from mnemon.cli.progress import Phases
-from mnemon.config import Problem, nearest, write_json
+from mnemon.config import Problem, nearest
 from mnemon.studies import bench_train
+from mnemon.studies.bench.charts import train_chart
 
 PROG = "mnemon bench"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Train:
+class Train(Output):
     """Tokens a second of training steps without a memory, with an empty one, with a full one, and of a peer."""
 
     rounds: int = 5
@@ -22,10 +24,6 @@ class Train:
     """steps of each model in a round"""
     peer_python: Path = Path(".venv-peers/bin/python")
     """interpreter of the peer's environment, which make bench-peers makes"""
-    record: Path | None = None
-    """also write the figures to this file"""
-    json: bool = False
-    """print one JSON value"""
 
 
 def run(words: list[str]) -> None:
@@ -33,15 +31,15 @@ def run(words: list[str]) -> None:
     if name not in BENCHES:
         raise Problem(f"{name!r}: no such benchmark{nearest(name, list(BENCHES))}")
     command, measure = BENCHES[name]
-    measure(parse(command, rest, f"{PROG} {name}"), " ".join([PROG, *words]))
+    filled = parse(command, rest, f"{PROG} {name}")
+    ready(filled)
+    measure(filled, " ".join([PROG, *words]))
 
 
 def _train(command: Train, words: str) -> None:
     with Phases() as show:
         found = bench_train(command.rounds, command.steps, command.peer_python, progress=show)
-    if command.record is not None:
-        write_json(command.record, {**found, "command": words})
-    say.result(found, command.json, lambda: _text(found))
+    give(command, found, words, lambda: _text(found), lambda: train_chart(found))
 
 
 # By name: the flags, and what is called with them and the whole command line.

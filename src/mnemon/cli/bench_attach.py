@@ -1,16 +1,16 @@
 import importlib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 from mnemon.cli import say
+from mnemon.cli.bench_output import Output, give
 from mnemon.cli.progress import Phases
-from mnemon.config import write_json
 from mnemon.studies.bench.attach_page import attach_rows, host_line
+from mnemon.studies.bench.charts import attach_chart
 
 
 @dataclass(frozen=True, kw_only=True)
-class Attach:
+class Attach(Output):
     """What an attached memory costs a foreign model: prefill, decode, reading; beside a cache of as many tokens."""
 
     size: int = 65_536
@@ -37,10 +37,6 @@ class Attach:
     """of the host"""
     dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16"
     """of the host"""
-    record: Path | None = None
-    """also write the figures to this file"""
-    json: bool = False
-    """print one JSON value"""
 
 
 def run(command: Attach, words: str) -> None:
@@ -52,9 +48,7 @@ def run(command: Attach, words: str) -> None:
     plan = study.Plan(shape, command.size, command.prompt, command.steps, command.rounds, command.top_k)
     with Phases() as show:
         found = study.bench_attach(plan, show)
-    if command.record is not None:
-        write_json(command.record, {**found, "command": words})
-    say.result(found, command.json, lambda: _text(found))
+    give(command, found, words, lambda: _text(found), lambda: attach_chart(found))
 
 
 def _text(found: dict[str, Any]) -> str:

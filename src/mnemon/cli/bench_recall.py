@@ -1,16 +1,17 @@
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from mnemon.cli import say
+from mnemon.cli.bench_output import Output, give
 from mnemon.cli.progress import Phases
-from mnemon.config import Problem, write_json
+from mnemon.config import Problem
 from mnemon.index import INDEXES
 from mnemon.studies import bench_recall
+from mnemon.studies.bench.charts import recall_chart
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recall:
+class Recall(Output):
     """What each index finds of the true neighbours among random unit vectors, and how long it takes."""
 
     index: str = " ".join(INDEXES)
@@ -25,10 +26,6 @@ class Recall:
     """size of a head"""
     seed: int = 0
     """of the vectors"""
-    record: Path | None = None
-    """also write the figures to this file"""
-    json: bool = False
-    """print one JSON value"""
 
 
 def run(command: Recall, words: str) -> None:
@@ -40,9 +37,7 @@ def run(command: Recall, words: str) -> None:
         found = bench_recall(
             command.index.split(), sizes, command.top_k, command.queries, command.dim, command.seed, show
         )
-    if command.record is not None:
-        write_json(command.record, {**found, "command": words})
-    say.result(found, command.json, lambda: _text(found))
+    give(command, found, words, lambda: _text(found), lambda: recall_chart(found))
 
 
 def _text(found: dict[str, Any]) -> str:

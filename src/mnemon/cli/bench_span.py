@@ -1,16 +1,17 @@
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from mnemon.cli import say
+from mnemon.cli.bench_output import Output, give
 from mnemon.cli.progress import Phases
-from mnemon.config import Problem, write_json
+from mnemon.config import Problem
 from mnemon.studies import bench_span
+from mnemon.studies.bench.charts import span_chart
 from mnemon.studies.bench.span import SPANS
 
 
 @dataclass(frozen=True, kw_only=True)
-class Span:
+class Span(Output):
     """What a training step costs against the attention span: FLOPs, bytes of the cache, time."""
 
     recipe: str = "all-attention"
@@ -23,10 +24,6 @@ class Span:
     """rows read side by side"""
     rounds: int = 5
     """steps of each model, which take turns"""
-    record: Path | None = None
-    """also write the figures to this file"""
-    json: bool = False
-    """print one JSON value"""
 
 
 def run(command: Span, words: str) -> None:
@@ -36,9 +33,7 @@ def run(command: Span, words: str) -> None:
         raise Problem(f"--spans {command.spans}: give whole numbers with commas between, such as 0,256,1024") from None
     with Phases() as show:
         found = bench_span(command.recipe, spans, command.layers, command.lanes, command.rounds, show)
-    if command.record is not None:
-        write_json(command.record, {**found, "command": words})
-    say.result(found, command.json, lambda: _text(found))
+    give(command, found, words, lambda: _text(found), lambda: span_chart(found))
 
 
 def _text(found: dict[str, Any]) -> str:

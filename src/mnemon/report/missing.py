@@ -4,6 +4,7 @@ from typing import Any
 
 from mnemon.config import Problem
 from mnemon.evaluate import Inspection
+from mnemon.report.chart import Chart
 
 
 def check_extra() -> None:
@@ -20,3 +21,8 @@ def write_inspection(found: Inspection, folder: Path, run: str, facts: Mapping[s
     """Stands in for `inspection.write_inspection` where the extra is not installed: always a `Problem`."""
     check_extra()
     return folder
+
+
+def write_chart(chart: Chart, path: Path) -> None:
+    """Stands in for `charts.write_chart` where the extra is not installed: always a `Problem`."""
+    check_extra()
