@@ -61,16 +61,17 @@ def test_a_reset_before_backward_changes_no_gradient(name: str, checkpointing: b
 
 def test_recomputed_layers_search_once(monkeypatch: pytest.MonkeyPatch) -> None:
     model = awake(REMEMBERING["memorizing"].replace(checkpointing=True))
-    state, pool = model.init_state(2), model.blocks[1].attention.pools["knn"]
+    state = model.init_state(2)
     read(model, state, text(2, 10))
     searches: list[torch.Tensor] = []
-    plain = pool.search
+    store = state.states[1]["knn"].store
+    plain = store.find
 
-    def counted(q: torch.Tensor, *rest: object) -> tuple[torch.Tensor, torch.Tensor]:
+    def counted(q: torch.Tensor, *rest: object) -> object:
         searches.append(q)
         return plain(q, *rest)
 
-    monkeypatch.setattr(pool, "search", counted)
+    monkeypatch.setattr(store, "find", counted)
     model(text(2, 3), state)[0].hidden.sum().backward()
     assert len(searches) == 1
     assert not searches[0].requires_grad

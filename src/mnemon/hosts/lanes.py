@@ -14,11 +14,10 @@ from mnemon.config import Problem
 from mnemon.hosts.memory import Memory
 from mnemon.hosts.seam import Found, Source
 from mnemon.hosts.support import family
-from mnemon.index import RingStore, Search, find_index
+from mnemon.index import RingKind, RingStore, Search, find_index
 from mnemon.ops import Neighbours, wide, write_count
 
 Fresh = Mapping[int, tuple[Tensor, Tensor]]  # layer -> keys and values [b g t d] of a segment
-STORE = ("keys", "values", "positions", "written")
 
 
 @dataclass
@@ -197,7 +196,7 @@ class LaneMemory(Source):
         found = {"seen": self._seen, "written": self._written}
         for at, layer in self._layers.items():
             if layer.store is not None:
-                found |= {f"{at}.{name}": getattr(layer.store, name) for name in STORE}
+                found |= {f"{at}.{name}": tensor for name, tensor in layer.store.tensors().items()}
             if layer.last is not None:
                 found[f"{at}.last"] = layer.last
         return found
@@ -208,7 +207,10 @@ class LaneMemory(Source):
         for at in self._layers:
             self._layers[at] = fresh = _Layer()
             if f"{at}.keys" in tensors:
-                fresh.store = RingStore(**{name: tensors[f"{at}.{name}"].clone() for name in STORE}, size=self.size)
+                stored = {
+                    name.removeprefix(f"{at}."): each for name, each in tensors.items() if name.startswith(f"{at}.")
+                }
+                fresh.store = RingKind().loaded(stored, self.size)
                 fresh.last = tensors.get(f"{at}.last")
 
 

@@ -1,22 +1,49 @@
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from mnemon.ops import write_count
+from mnemon.index.base import Store, StoreKind
+from mnemon.index.exact import exact_search
+from mnemon.index.named import Search
+from mnemon.ops import Neighbours, write_count
 
 ALIGN = 1024  # searches see a multiple of this many slots, so that shapes seldom change while a store fills
 
 
+KEPT = ("keys", "values", "positions", "written")
+
+
+@dataclass(frozen=True)
+class RingKind(StoreKind):
+    """Rings in which `search` finds."""
+
+    search: Search = exact_search
+
+    def check(self) -> None:
+        self.search(torch.empty(1, 0, 1), torch.empty(1, 0, 1), 1)
+
+    def empty(self, rows: int, heads: int, size: int, dim: int, like: Tensor) -> "RingStore":
+        return RingStore.empty(rows, heads, size, dim, like, self.search)
+
+    def loaded(self, tensors: Mapping[str, Tensor], size: int) -> "RingStore":
+        found = {name: tensors[name].clone() for name in KEPT}
+        slots = found["keys"].shape[2]
+        # Where more was written than there are slots, these are all there ever were; else there may be room for more.
+        size = slots if int(found["written"].max()) > slots else max(slots, size)
+        return RingStore(**found, size=size, search=self.search)
+
+
 @dataclass
-class RingStore:
+class RingStore(Store):
     """Keys and values of each row and head in a ring of `size` slots: the oldest entry is overwritten.
 
     Slots are allocated as they are needed; m of them are there. `written[b]` counts entries ever written to a row since
-    its reset; slot = count mod m, and m = `size` before anything is overwritten. This is the only object of the library
-    that is updated in place. A reset sets the count alone; unwritten slots are never returned. `positions` holds each
-    entry's stream position, `version` rises with every write.
+    its reset; slot = count mod m, and m = `size` before anything is overwritten. A reset sets the count alone;
+    unwritten slots are never returned. `positions` holds each entry's stream position, `version` rises with every
+    write.
     """
 
     keys: Float[Tensor, "b h m d"]
@@ -24,12 +51,15 @@ class RingStore:
     positions: Int[Tensor, "b m"]
     written: Int[Tensor, " b"]
     size: int
+    search: Search = exact_search
 
     @classmethod
-    def empty(cls, rows: int, heads: int, size: int, dim: int, like: Tensor) -> "RingStore":
+    def empty(
+        cls, rows: int, heads: int, size: int, dim: int, like: Tensor, search: Search = exact_search
+    ) -> "RingStore":
         keys, values = (torch.empty(rows, heads, 0, dim, dtype=like.dtype, device=like.device) for _ in range(2))
         positions = torch.empty(rows, 0, dtype=torch.long, device=like.device)
-        return cls(keys, values, positions, torch.zeros(rows, dtype=torch.long), size)
+        return cls(keys, values, positions, torch.zeros(rows, dtype=torch.long), size, search)
 
     @property
     def slots(self) -> int:
@@ -52,22 +82,45 @@ class RingStore:
         return torch.arange(slots, device=self.keys.device) < filled[:, None]
 
     def reset(self, rows: Bool[Tensor, " b"]) -> None:
-        """Forget everything in `rows`."""
         self.written = self.written.masked_fill(rows.cpu(), 0)
 
-    def shuffled(self, seed: int) -> "RingStore":
-        """A store with the same keys, whose values are dealt out anew among them, row by row and all heads alike.
+    def find(
+        self,
+        q: Float[Tensor, "b h t d"],
+        top_k: int,
+        rows: Int[Tensor, " b"],
+        before: Int[Tensor, "b t"] | None = None,
+    ) -> Neighbours | None:
+        slots = self.used()
+        if not slots:
+            return None
+        own, rows = torch.equal(rows, torch.arange(len(self.written))), rows.to(q.device)
+        keys = self.keys[:, :, :slots] if own else self.keys[rows, :, :slots]
+        valid = self.valid(slots)[rows][:, None, None, :]  # b 1 1 m
+        if before is not None:
+            earlier = self.positions[rows, None, :slots] < before.to(q.device)[:, :, None]  # b t m
+            valid = valid & earlier[:, None]
+        full = before is None and bool(valid.all())
+        scores, ids = self.search(q, keys, top_k, None if full else valid)
+        found = scores > -torch.inf
+        return Neighbours(self.keys, self.values, self.positions, rows, ids, found, scores, self.version)
 
-        A value keeps its position: what a search finds then tells whose value it was given. The order follows from
-        the seed and from how much was written to the row, whatever other rows there are.
-        """
+    def chosen(self, rows: Int[Tensor, " b2"]) -> "RingStore":
+        there = rows.to(self.keys.device)
+        kept = {name: getattr(self, name)[there] for name in ("keys", "values", "positions")}
+        return replace(self, **kept, written=self.written[rows])
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {name: getattr(self, name) for name in KEPT}
+
+    def shuffled(self, seed: int) -> "RingStore":
         values, positions = self.values.clone(), self.positions.clone()
         for row, written in enumerate(self.written.tolist()):
             count, draw = min(written, self.size), torch.Generator().manual_seed(seed * 1_000_003 + written)
             order = torch.randperm(count, generator=draw).to(values.device)
             values[row, :, :count] = self.values[row, :, order]
             positions[row, :count] = self.positions[row, order]
-        return RingStore(self.keys, values, positions, self.written, self.size)
+        return replace(self, values=values, positions=positions)
 
     def write(
         self,
@@ -76,7 +129,6 @@ class RingStore:
         positions: Int[Tensor, "b n"],
         lengths: Int[Tensor, " b"],
     ) -> None:
-        """Append the first `lengths[b]` entries of each row; of more than a capacity's worth the last ones stay."""
         lengths = lengths.cpu()
         self._grow(int((self.written + lengths).max()))
         b, h, _, d = self.keys.shape

@@ -31,7 +31,9 @@ def key_drift(state: MemoryState, again: MemoryState) -> list[Drift]:
     cosines, ages = [], []
     for layer, other in zip(state.states, again.states, strict=True):
         mine, theirs = layer.get("knn"), other.get("knn")
-        if isinstance(mine, KNNState) and isinstance(theirs, KNNState) and mine.store and theirs.store:
+        if not (isinstance(mine, KNNState) and isinstance(theirs, KNNState)):
+            continue
+        if isinstance(mine.store, RingStore) and isinstance(theirs.store, RingStore):
             cosine, positions = _compared(mine.store, theirs.store)
             there = positions >= 0
             cosines.append(cosine.mean(1)[there])

@@ -7,26 +7,25 @@ from torch import Tensor
 from torch.nn import functional
 
 from mnemon.config import Config, Problem
-from mnemon.index import RingStore, find_index
+from mnemon.index import Store, StoreKind, find_store
 from mnemon.ops import Neighbours, write_count
 from mnemon.pools import recent
 from mnemon.pools.base import Fresh, Merge, Pool, State
 
-STORE = ("keys", "values", "positions", "written")
-
 
 @dataclass(frozen=True)
 class KNNState(State):
-    """One ring store for each row and head, and the begun segment that is not in it yet.
+    """A store for all rows and heads, and the begun segment that is not in it yet.
 
-    `rows` maps a row to its row of the store (beams share one). The store is made at the first write, in the dtype of
-    the keys, and grows to its size as it fills. `tail_k`, `tail_v` [b h n d] are right-aligned, `count` of them real;
-    `next` is the stream position behind the tail, `start` that of the document's first token; `last` [b h 1 d] is the
-    newest token's key.
+    `rows` maps a row to its row of the store (beams share one). The store is made by `kind` at the first write, in the
+    dtype of the keys, and grows to its size as it fills. `tail_k`, `tail_v` [b h n d] are right-aligned, `count` of
+    them real; `next` is the stream position behind the tail, `start` that of the document's first token; `last`
+    [b h 1 d] is the newest token's key.
     """
 
     size: int
-    store: RingStore | None
+    kind: StoreKind
+    store: Store | None
     rows: Tensor
     tail_k: Tensor
     tail_v: Tensor
@@ -36,18 +35,16 @@ class KNNState(State):
     last: Tensor
 
     def tensors(self, prefix: str) -> dict[str, Tensor]:
-        stored = {} if self.store is None else {f"{prefix}.store.{name}": getattr(self.store, name) for name in STORE}
-        return super().tensors(prefix) | stored
+        stored = {} if self.store is None else self.store.tensors()
+        return super().tensors(prefix) | {f"{prefix}.store.{name}": tensor for name, tensor in stored.items()}
 
     def loaded(self, prefix: str, tensors: dict[str, Tensor]) -> Self:
-        state = super().loaded(prefix, tensors)
-        if f"{prefix}.store.keys" not in tensors:
+        state, begin = super().loaded(prefix, tensors), f"{prefix}.store."
+        stored = {name.removeprefix(begin): tensor for name, tensor in tensors.items() if name.startswith(begin)}
+        if not stored:
             return replace(state, store=None)
-        found = {name: tensors[f"{prefix}.store.{name}"].clone() for name in STORE}
-        slots = found["keys"].shape[2]
-        # Where more was written than there are slots, these are all there ever were; else there may be room for more.
-        size = slots if int(found["written"].max()) > slots else max(slots, state.size)
-        return replace(state, store=RingStore(**found, size=size), size=size)
+        store = self.kind.loaded(stored, state.size)
+        return replace(state, store=store, size=store.size)
 
 
 class KNNPool(Pool):
@@ -74,8 +71,8 @@ class KNNPool(Pool):
         self.merge: Merge = config.merge  # type: ignore[misc]  # a setting of this pool, a constant of the others
         self.n_heads, self.head_dim = n_heads, head_dim
         self.segment, self.window, self.cached = segment, window, cached
-        self.size, self.top_k, self.search = config.size, config.top_k, find_index(config.index)
-        self.search(torch.empty(1, 0, 1), torch.empty(1, 0, 1), 1)  # an index whose package is missing says so now
+        self.size, self.top_k, self.kind = config.size, config.top_k, find_store(config.index)
+        self.kind.check()
         self.shifted, self.faithful = config.value == "next", faithful
         self._check(self.size)
 
@@ -85,7 +82,7 @@ class KNNPool(Pool):
         empty = torch.empty(rows, self.n_heads, 0, self.head_dim)
         count, behind, start = torch.zeros(3, rows, dtype=torch.long).unbind()
         last = torch.zeros(rows, self.n_heads, 1, self.head_dim)
-        return KNNState(size, None, torch.arange(rows), empty, empty, count, behind, start, last)
+        return KNNState(size, self.kind, None, torch.arange(rows), empty, empty, count, behind, start, last)
 
     def _check(self, size: int) -> None:
         if size < 0 or 0 < size < self.top_k:
@@ -113,23 +110,13 @@ class KNNPool(Pool):
         return _with_zeros(found, q, self.top_k) if self.faithful and state.size else found
 
     def _found(self, state: KNNState, q: Tensor, fresh: Fresh) -> Neighbours | None:
-        slots = 0 if state.store is None else state.store.used()
-        if state.store is None or not slots:
+        if state.store is None:
             return None
-        store, rows = state.store, state.rows.to(q.device)
-        own = torch.equal(state.rows, torch.arange(len(store.written)))
-        keys = store.keys[:, :, :slots] if own else store.keys[rows, :, :slots]
-        valid = store.valid(slots)[rows][:, None, None, :]  # b 1 1 m
+        before = None
         if self.merge == "joint":
             window = fresh.position[:, None] + torch.arange(q.shape[2]) - self.window  # b t
-            shown = window.clamp(min=torch.maximum(state.start, fresh.position - self.cached)[:, None])
-            beyond = store.positions[rows, None, :slots] < shown.to(q.device)[:, :, None]  # b t m
-            valid = valid & beyond[:, None]
-        full = valid.ndim == 4 and bool(valid.all())
-        scores, ids = self.search(q, keys, self.top_k, None if full else valid)
-        return Neighbours(
-            store.keys, store.values, store.positions, rows, ids, scores > -torch.inf, scores, store.version
-        )
+            before = window.clamp(min=torch.maximum(state.start, fresh.position - self.cached)[:, None])
+        return state.store.find(q, self.top_k, state.rows, before)
 
     def update(self, state: KNNState, fresh: Fresh) -> KNNState:
         if not state.size:
@@ -168,7 +155,7 @@ class KNNPool(Pool):
         """Move the tails of the rows that are `done` into the store."""
         state = _own(state)
         k, v, n = state.tail_k, state.tail_v, state.tail_k.shape[2]
-        store = state.store or RingStore.empty(len(done), self.n_heads, state.size, self.head_dim, like=k)
+        store = state.store or state.kind.empty(len(done), self.n_heads, state.size, self.head_dim, like=k)
         first = n - state.count  # left-align: entry j of a row is slot first + j
         slots = (torch.arange(n) + first[:, None]).clamp(max=n - 1)
         index = slots.to(k.device)[:, None, :, None].expand_as(k)
@@ -197,9 +184,7 @@ def _own(state: KNNState) -> KNNState:
     rows = torch.arange(len(state.rows))
     if state.store is None or torch.equal(state.rows, torch.arange(len(state.store.written))):
         return replace(state, rows=rows)
-    old, there = state.store, state.rows.to(state.store.keys.device)
-    store = RingStore(old.keys[there], old.values[there], old.positions[there], old.written[state.rows], old.size)
-    return replace(state, store=store, rows=rows)
+    return replace(state, store=state.store.chosen(state.rows), rows=rows)
 
 
 class KNNConfig(Config):
@@ -208,8 +193,8 @@ class KNNConfig(Config):
     `merge`: by the paper's gate, or jointly in one softmax with everything else. `value`: what is stored with a
     token's key: its own value, as published, or the next token's, so that a similar context answers with what came
     after it (the pairing of kNN-LM, arXiv 1911.00172). `index`: how neighbours are searched, `NAME` or
-    `NAME:option=number` of `index.INDEXES`. `positions`: whether its layers keep the model's positions for their recent
-    past, as in the code released in 2022, or have none, as in that of 2025.
+    `NAME:option=number` of `index.INDEXES` or `index.STORES`. `positions`: whether its layers keep the model's
+    positions for their recent past, as in the code released in 2022, or have none, as in that of 2025.
     """
 
     layers: tuple[int, ...] = (8,)
@@ -223,7 +208,7 @@ class KNNConfig(Config):
     @field_validator("index")
     @classmethod
     def _known(cls, name: str) -> str:
-        find_index(name)
+        find_store(name)
         return name
 
     def build(
