@@ -1,8 +1,15 @@
+import os
 from collections.abc import Iterator
 
 import pytest
 import torch
 from hypothesis import settings
+
+# Without a GPU its kernels are interpreted, on the CPU. Triton asks when it is imported, which may happen anywhere: so
+# it is said here, before any test. Nothing else reads it, and kernels of our own are only called on CPU tensors by
+# their tests.
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"
 
 # The machine may be busy: a slow example is no failure, and a failing one is the same on every machine.
 settings.register_profile("mnemon", deadline=None, derandomize=True)

@@ -66,6 +66,14 @@ class Neighbours:
     zeros: bool = False
 
 
+def check_unwritten(read: Neighbours) -> None:
+    """Refuse neighbours whose store was written since they were found."""
+    if write_count(read.keys) != read.version:
+        raise RuntimeError(
+            "the memory was written between search and use: commit the update of a segment after its backward"
+        )
+
+
 @dataclass(frozen=True)
 class Partial:
     """What one pool answers: `o = softmax(s) V` and `z = logsumexp(s)`; `o = 0, z = -inf` where nothing is seen.

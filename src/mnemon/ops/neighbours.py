@@ -7,7 +7,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from mnemon.ops.kv import Neighbours, Partial, wide, write_count
+from mnemon.ops.accelerated import accelerated, kernels
+from mnemon.ops.kv import Neighbours, Partial, check_unwritten, wide
 
 TILE_BYTES = 1 << 25  # gathered keys of one tile: 32 MiB stays near the last-level cache and bounds peak memory
 
@@ -23,8 +24,11 @@ def partial_neighbours(
     s_j = q . k_j;  z = log sum_j exp(s_j);  o = sum_j exp(s_j - z) v_j, over the k valid neighbours
     (arXiv 2203.08913, section 3.2). Keys and values are state: gradients reach q and `bias` alone, which is added to
     s after it was capped, s <- c tanh(s / c), where `softcap` c is given. Entries are gathered tile by tile, in forward
-    and again in backward, so that no copy of k keys per query is ever kept.
+    and again in backward, so that no copy of k keys per query is ever kept. On a GPU a kernel of our own does the same.
     """
+    if accelerated(q, read.keys, read.values):
+        fused: Partial = kernels("mnemon.ops.triton_neighbours").attend_neighbours(q, read, bias, softcap)
+        return fused
     o, z, a = _NeighbourAttention.apply(q, bias, read, softcap)  # type: ignore[no-untyped-call]  # no types in torch
     return Partial(o, z, a)
 
@@ -34,7 +38,7 @@ class _NeighbourAttention(torch.autograd.Function):
     def forward(
         ctx: Any, q: Tensor, bias: Tensor | None, read: Neighbours, softcap: float | None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        _check_unwritten(read)
+        check_unwritten(read)
         ids, valid, flat = _flat(q, read)
         added = None if bias is None else bias.flatten(0, 2)
         width = ids.shape[-1]
@@ -75,7 +79,7 @@ class _NeighbourAttention(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor | None, None, None]:
         a, *saved = ctx.saved_tensors
         read: Neighbours = ctx.read
-        _check_unwritten(read)
+        check_unwritten(read)
         shape = ctx.shape
         anchor = saved[0] if saved else torch.empty(shape, dtype=ctx.dtype, device=a.device)
         ids, valid, flat = _flat(anchor, read)
@@ -100,13 +104,6 @@ class _NeighbourAttention(torch.autograd.Function):
             dq[tile] = _weighted(keys, ids[tile], _kept(ds, valid, tile), flat.dtype)
         shaped = None if dbias is None else dbias.to(ctx.biased).view(*shape[:3], -1)
         return dq.view(shape), shaped, None, None
-
-
-def _check_unwritten(read: Neighbours) -> None:
-    if write_count(read.keys) != read.version:
-        raise RuntimeError(
-            "the memory was written between search and use: commit the update of a segment after its backward"
-        )
 
 
 def _flat(q: Tensor, read: Neighbours) -> tuple[Tensor, Tensor | None, Tensor]:
