@@ -1,4 +1,5 @@
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -39,7 +40,7 @@ class Generator:
         first = int(self.state.position[0])
         ids = self._ids(text)
         if len(ids):
-            self._feed(ids[None], ends=True)
+            self._store(ids[None])
         self.remembered.append(Remembered(name, first, int(self.state.position[0])))
         return self.remembered[-1]
 
@@ -84,22 +85,34 @@ class Generator:
         return ids if start is None else torch.cat([torch.tensor([start]), ids])
 
     @torch.no_grad()
-    def _feed(self, ids: Int[Tensor, "b n"], ends: bool = False) -> Float[Tensor, "b vocabulary"]:
+    def _feed(self, ids: Int[Tensor, "b n"]) -> Float[Tensor, "b vocabulary"]:
         """Read tokens in pieces that fit; the logits after the last."""
         model: Any = self.model
-        training, at = self.model.training, 0
-        model.eval()
+        with _evaluating(model):
+            for piece, _ in self._pieces(ids):
+                with computing(self.device, self.precision):
+                    output, update = model(piece, self.state)
+                self.state.commit(update)
+            with computing(self.device, self.precision):
+                logits: Tensor = model.head.logits(output.hidden[:, -1])
+        return logits
+
+    def _store(self, ids: Int[Tensor, "b n"]) -> None:
+        """Remember tokens up to the end of their document, and compute no more of the model than that takes."""
+        model: Any = self.model
+        with _evaluating(model):
+            for piece, last in self._pieces(ids):
+                with computing(self.device, self.precision):
+                    update = model.remember(piece, self.state)
+                self.state.commit(update, torch.full((len(ids),), last))
+
+    def _pieces(self, ids: Int[Tensor, "b n"]) -> Iterator[tuple[Int[Tensor, "b t"], bool]]:
+        """Tokens cut where the state has room, each piece with whether it is the last."""
+        at = 0
         while at < ids.shape[1]:
             piece = ids[:, at : at + self.state.room()]
             at += piece.shape[1]
-            with computing(self.device, self.precision):
-                output, update = model(piece.to(self.device), self.state)
-            last = at == ids.shape[1]
-            self.state.commit(update, torch.full((len(ids),), ends and last))
-        with computing(self.device, self.precision):
-            logits: Tensor = model.head.logits(output.hidden[:, -1])
-        model.train(training)
-        return logits
+            yield piece.to(self.device), at == ids.shape[1]
 
     def _allowed(self, logits: Float[Tensor, "b vocabulary"]) -> Float[Tensor, "b tokens"]:
         """No id beyond the tokenizer's, and never the start id: it is fed, not predicted."""
@@ -107,3 +120,12 @@ class Generator:
         if self.tokenizer.start is not None:
             logits[:, self.tokenizer.start] = -torch.inf
         return logits
+
+
+@contextlib.contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    """Without dropout meanwhile."""
+    training = model.training
+    model.eval()
+    yield
+    model.train(training)

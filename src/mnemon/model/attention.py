@@ -132,7 +132,7 @@ class Attention(nn.Module):
         local, cache = reads["local"], reads.get("cache")
         assert isinstance(local, Hidden)
         assert not isinstance(cache, Neighbours)
-        reach = None if self.span is None else min(self.window, self.span.longest())
+        reach = self._reach()
         context = assemble(local, cache, self._project, self.window if reach is None else reach)
         k, v = (each[:, :, -x.shape[1] :].detach() for each in (context.k, context.v))
         update = replace(fresh, x=x.detach(), k=k, v=v, reach=reach)
@@ -142,6 +142,15 @@ class Attention(nn.Module):
         merged = merge(parts, self.merges, gate, over_all)
         found = trace(parts, context, self.merges, gate, over_all, reads) if call.inspect else None
         return self.out(rearrange(merged.o, "b h t d -> b t (h d)")), update, found
+
+    def written(self, x: Float[Tensor, "b t e"], view: LayerView, lengths: Int[Tensor, " b"] | None = None) -> Fresh:
+        """What `forward` would have written of the segment, without reading any pool."""
+        k, v = self._project(x)
+        return Fresh(x.detach(), view.position, k.detach(), v.detach(), lengths, reach=self._reach())
+
+    def _reach(self) -> int | None:
+        """How far back the longest span looks; None without spans."""
+        return None if self.span is None else min(self.window, self.span.longest())
 
     def named_pools(self) -> dict[str, Pool]:
         """The pools by name, in the order in which they are read."""

@@ -1,7 +1,7 @@
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from mnemon.config import Config
@@ -97,6 +97,10 @@ class Block(nn.Module):
         if self.feedforward is not None:
             x = self._after(x, self.feedforward(self._before(x, 1)), 1)
         return x, fresh, trace
+
+    def written(self, x: Float[Tensor, "b t e"], view: LayerView, lengths: Int[Tensor, " b"] | None) -> Fresh:
+        """What `forward` would have attention write of the segment, without its output."""
+        return self.attention.written(self._before(x, 0), view, lengths)
 
     def _before(self, x: Tensor, index: int) -> Tensor:
         if self.post:

@@ -83,11 +83,18 @@ class MemoryState:
         """Write a segment; rows in `ends` finish their document, which moves a begun segment into the memory.
 
         With `memory=False` the kNN memory stays as it is: the segment was read with it and is not added to it.
+        Layers that the update ends before (`Transformer.remember`) forget their recent past: it has a gap now.
         """
         if not torch.equal(update[0].position, self.position):
             raise ValueError("this update was made from another state, or committed before: feed the model again")
         lengths = update[0].real()
-        for index, (layer, fresh) in enumerate(zip(self.pools, update, strict=True)):
+        everyone = torch.ones(self.rows, dtype=torch.bool)
+        for index, layer in enumerate(self.pools[len(update) :], len(update)):
+            states = self.states[index]
+            self.states[index] = {
+                name: pool.reset(states[name], everyone, memory=False) for name, pool in layer.items()
+            }
+        for index, (layer, fresh) in enumerate(zip(self.pools, update, strict=False)):
             fresh = replace(fresh, ends=ends)
             states = self.states[index]
             self.states[index] = {

@@ -145,8 +145,7 @@ class Transformer(nn.Module):
 
         With `lengths`, of which tokens each row's first ones are real, each row may be fed up to its own boundary.
         """
-        if int((state.phase + (tokens.shape[1] if lengths is None else lengths)).max()) > state.segment:
-            raise ValueError(f"{tokens.shape[1]} tokens cross a segment boundary: feed at most {state.room()}")
+        _check_fits(tokens, state, lengths)
         call = Call(lengths=lengths, inspect=inspect)
         x = self._drop(self._placed(self.embedding(tokens), state))
         update: list[Fresh] = []
@@ -162,6 +161,26 @@ class Transformer(nn.Module):
                 traces.append(replace(trace, layer=index))
         penalty = sum((span.penalty() for span in self._spans()), x.new_zeros(()))
         return Output(self._drop(self.norm(x)), penalty, tuple(traces)), update
+
+    @torch.no_grad()
+    def remember(
+        self, tokens: Int[Tensor, "b t"], state: MemoryState, lengths: Int[Tensor, " b"] | None = None
+    ) -> list[Fresh]:
+        """The update of tokens that are only to be remembered: that of `forward`, as far as a kNN memory needs it.
+
+        It ends at the last layer with a memory, which is not searched: what that layer and those above it answer
+        decides nothing that is stored. To read on with `forward`, begin a new text: `state.reset(rows, memory=False)`.
+        """
+        _check_fits(tokens, state, lengths)
+        remembering = [index for index, block in enumerate(self.layers) if "knn" in block.attention.pools]
+        if not remembering:
+            raise ValueError("this model has no kNN memory, so it cannot remember anything")
+        call, x = Call(lengths=lengths), self._drop(self._placed(self.embedding(tokens), state))
+        update: list[Fresh] = []
+        for index, block in enumerate(self.layers[: remembering[-1]]):
+            x, fresh, _ = block(x, state.layer(index), call, self.position)
+            update.append(fresh)
+        return [*update, self.layers[remembering[-1]].written(x, state.layer(remembering[-1]), lengths)]
 
     def _placed(self, x: Float[Tensor, "b t e"], state: MemoryState) -> Float[Tensor, "b t e"]:
         """Token embeddings with their absolute positions, where the model has such."""
@@ -196,6 +215,11 @@ class Transformer(nn.Module):
 
     def _drop(self, x: Float[Tensor, "b t e"]) -> Float[Tensor, "b t e"]:
         return nn.functional.dropout(x, self.config.final_dropout, self.training)
+
+
+def _check_fits(tokens: Tensor, state: MemoryState, lengths: Tensor | None) -> None:
+    if int((state.phase + (tokens.shape[1] if lengths is None else lengths)).max()) > state.segment:
+        raise ValueError(f"{tokens.shape[1]} tokens cross a segment boundary: feed at most {state.room()}")
 
 
 def _start(linear: nn.Linear, kind: str, zero: bool) -> None:
