@@ -94,16 +94,16 @@ class RingStore(Store):
         slots = self.used()
         if not slots:
             return None
-        own, rows = torch.equal(rows, torch.arange(len(self.written))), rows.to(q.device)
-        keys = self.keys[:, :, :slots] if own else self.keys[rows, :, :slots]
-        valid = self.valid(slots)[rows][:, None, None, :]  # b 1 1 m
+        own, there = torch.equal(rows, torch.arange(len(self.written))), rows.to(q.device)
+        keys = self.keys[:, :, :slots] if own else self.keys[there, :, :slots]
+        full = bool((self.written[rows] >= slots).all())
+        valid = None if full else self.valid(slots)[there][:, None, None, :]  # b 1 1 m
         if before is not None:
-            earlier = self.positions[rows, None, :slots] < before.to(q.device)[:, :, None]  # b t m
-            valid = valid & earlier[:, None]
-        full = before is None and bool(valid.all())
-        scores, ids = self.search(q, keys, top_k, None if full else valid)
+            earlier = self.positions[there, None, :slots] < before.to(q.device)[:, :, None]  # b t m
+            valid = earlier[:, None] if valid is None else valid & earlier[:, None]
+        scores, ids = self.search(q, keys, top_k, valid)
         found = scores > -torch.inf
-        return Neighbours(self.keys, self.values, self.positions, rows, ids, found, scores, self.version)
+        return Neighbours(self.keys, self.values, self.positions, there, ids, found, scores, self.version)
 
     def chosen(self, rows: Int[Tensor, " b2"]) -> "RingStore":
         there = rows.to(self.keys.device)
@@ -131,6 +131,33 @@ class RingStore(Store):
     ) -> None:
         lengths = lengths.cpu()
         self._grow(int((self.written + lengths).max()))
+        if not self.slots:
+            return
+        if bool((lengths == keys.shape[2]).all()) and keys.shape[2] <= self.slots:
+            self._write_whole(keys, values, positions)
+        else:
+            self._write_some(keys, values, positions, lengths)
+        self.written = self.written + lengths
+
+    def _write_whole(self, keys: Tensor, values: Tensor, positions: Tensor) -> None:
+        """Every entry of every row, by slices: rows that stand at the same slot in one copy, and two where it wraps."""
+        n, m = keys.shape[2], self.slots
+        slots = self.written % m
+        pairs = ((self.keys, keys, 2), (self.values, values, 2), (self.positions, positions, 1))
+        for slot in sorted(set(slots.tolist())):
+            rows = (slots == slot).nonzero().squeeze(1).to(self.keys.device)
+            kept = min(n, m - slot)
+            for ring, fresh, dim in pairs:
+                fresh = fresh.detach().to(ring)
+                for first, begun, count in ((slot, 0, kept), (0, kept, n - kept)):
+                    source, target = fresh.narrow(dim, begun, count), ring.narrow(dim, first, count)
+                    if len(rows) == len(ring):
+                        target.copy_(source)
+                    else:
+                        target[rows] = source[rows]
+
+    def _write_some(self, keys: Tensor, values: Tensor, positions: Tensor, lengths: Tensor) -> None:
+        """The first entries of each row, of which a capacity's worth stays, one by one."""
         b, h, _, d = self.keys.shape
         device, m = self.keys.device, self.slots
         order = torch.arange(keys.shape[2])
@@ -142,7 +169,6 @@ class RingStore(Store):
             rows = fresh.detach().to(ring.dtype).transpose(1, 2)[row, entry]  # entries, heads, d
             ring.view(b * h * m, d).index_copy_(0, flat.flatten(), rows.flatten(0, 1))
         self.positions[row, slot] = positions.to(device)[row, entry]
-        self.written = self.written + lengths
 
     def _grow(self, entries: int) -> None:
         """Have room for so many entries a row, or all there may be; at least doubling, so that copies are few.

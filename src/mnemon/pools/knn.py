@@ -157,10 +157,13 @@ class KNNPool(Pool):
         k, v, n = state.tail_k, state.tail_v, state.tail_k.shape[2]
         store = state.store or state.kind.empty(len(done), self.n_heads, state.size, self.head_dim, like=k)
         first = n - state.count  # left-align: entry j of a row is slot first + j
-        slots = (torch.arange(n) + first[:, None]).clamp(max=n - 1)
-        index = slots.to(k.device)[:, None, :, None].expand_as(k)
+        left_k, left_v = k, v
+        if bool(first.any()):
+            slots = (torch.arange(n) + first[:, None]).clamp(max=n - 1)
+            index = slots.to(k.device)[:, None, :, None].expand_as(k)
+            left_k, left_v = k.gather(2, index), v.gather(2, index)
         positions = (state.next - state.count)[:, None] + torch.arange(n)
-        store.write(k.gather(2, index), v.gather(2, index), positions, state.count.masked_fill(~done, 0))
+        store.write(left_k, left_v, positions, state.count.masked_fill(~done, 0))
         count = state.count.masked_fill(done, 0)
         left = n - int(count.max())
         return replace(state, store=store, count=count, tail_k=k[:, :, left:], tail_v=v[:, :, left:])

@@ -35,14 +35,14 @@ def batch(made: object, first: list[int], n: int) -> Tensor:
 class Stream:
     """Rows that write unique keys and values, and a list of what each should still hold."""
 
-    def __init__(self, size: int) -> None:
-        self.size = size
+    def __init__(self, size: int, padding: int = 1) -> None:
+        self.size, self.padding = size, padding
         self.store = RingStore.empty(ROWS, HEADS, size, DIM, like=torch.empty(0, dtype=torch.float64))
         self.count = [0] * ROWS
         self.held: list[list[int]] = [[] for _ in range(ROWS)]
 
     def write(self, lengths: list[int]) -> None:
-        n = max(lengths) + 1  # one padded token behind the longest
+        n = max(lengths) + self.padding  # tokens that are not real behind the longest
         positions = torch.tensor(self.count)[:, None] + torch.arange(n)
         keys, values = (batch(made, self.count, n) for made in (unit, entry))
         for b, length in enumerate(lengths):
@@ -76,12 +76,33 @@ class Stream:
                     assert int(self.store.positions[b, place]) == c
 
 
+@pytest.mark.parametrize("padding", [0, 1], ids=["whole segments", "padded segments"])
 @pytest.mark.parametrize("size", [1, 5, 7, 8, 12])
-def test_every_key_finds_its_own_value_through_wrap_around(size: int) -> None:
-    stream = Stream(size)
+def test_every_key_finds_its_own_value_through_wrap_around(size: int, padding: int) -> None:
+    stream = Stream(size, padding)
     for _ in range(5):
         stream.write([3, 3, 3])
         stream.check()
+
+
+@pytest.mark.parametrize("size", [3, 7, 12])
+def test_whole_segments_are_written_to_rows_that_stand_at_other_slots(size: int) -> None:
+    stream = Stream(size, padding=0)
+    for step in range(6):
+        stream.write([3, 3, 3])
+        stream.check()
+        if step == 1:
+            stream.write([2, 0, 1])
+            stream.reset([False, True, False])
+            stream.check()
+
+
+def test_whole_segments_are_copied_without_an_index(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = Stream(7, padding=0)
+    monkeypatch.setattr(Tensor, "index_copy_", None)
+    for _ in range(4):
+        stream.write([3, 3, 3])
+    stream.check()
 
 
 def test_rows_fill_and_wrap_at_their_own_pace() -> None:

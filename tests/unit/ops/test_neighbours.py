@@ -88,7 +88,7 @@ def gradient(part: Partial, q: Tensor, through: str) -> Tensor:
 def test_neighbours_equal_a_masked_softmax_over_the_whole_store(
     tile: int, make: Callable[[], Neighbours], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(neighbours, "TILE_BYTES", tile)
+    monkeypatch.setattr(neighbours, "TILE_BYTES", {"cpu": tile})
     q, read = queries(), make()
     found, expected = partial_neighbours(q, read), dense(q, read)
     torch.testing.assert_close(found.o, expected.o)
