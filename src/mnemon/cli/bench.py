@@ -3,7 +3,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mnemon.cli import bench_attach, bench_recall, bench_span, say
+from mnemon.cli import bench_attach, bench_decode, bench_recall, bench_span, say
 from mnemon.cli.bench_output import Output, give, ready
 from mnemon.cli.flags import first_word, parse
 from mnemon.cli.progress import Phases
@@ -47,6 +47,7 @@ BENCHES: dict[str, tuple[type[Any], Callable[[Any, str], None]]] = {
     "train": (Train, _train),
     "recall": (bench_recall.Recall, bench_recall.run),
     "span": (bench_span.Span, bench_span.run),
+    "decode": (bench_decode.Decode, bench_decode.run),
     "attach": (bench_attach.Attach, bench_attach.run),
 }
 

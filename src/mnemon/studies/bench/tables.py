@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mnemon.studies.bench.attach_page import attach_lines
+from mnemon.studies.bench.decode import decode_lines, decode_table
 from mnemon.studies.bench.recall import recall_lines, recall_table
 from mnemon.studies.bench.span import span_lines, span_table
 from mnemon.studies.bench.train import bench_train
@@ -42,6 +43,13 @@ BENCH_TABLES = {
         "Do operations, memory and time of a layer with adaptive spans fall with its spans?",
         span_table,
         span_lines,
+    ),
+    "decode-speed": Table(
+        "What a token costs when it is written",
+        "How much slower does a model write with a memory than without one, and how much faster than with full "
+        "attention over as many tokens?",
+        decode_table,
+        decode_lines,
     ),
     "attach-speed": Table(
         "What an attached memory costs",
