@@ -1,7 +1,11 @@
+from collections.abc import Callable
+from functools import partial
+
 from mnemon.index.base import Store, StoreKind
 from mnemon.index.bucketed import bucketed_search
 from mnemon.index.exact import exact_search
-from mnemon.index.faiss import flat_search, graph_search, inverted_search
+from mnemon.index.faiss import flat, flat_search, graph, graph_search, inverted, inverted_search
+from mnemon.index.kept import Engine, KeptKind
 from mnemon.index.named import Search, named
 from mnemon.index.scann import scann_search
 from mnemon.index.store import RingKind, RingStore
@@ -20,9 +24,17 @@ INDEXES: dict[str, Search] = {
 STORES: dict[str, StoreKind] = {}
 
 
+# How an index of INDEXES is begun that is kept with the entries; the others search a ring as it stands.
+ENGINES: dict[str, Callable[..., Engine]] = {"faiss-flat": flat, "faiss-ivf": inverted, "faiss-hnsw": graph}
+
+
 def find_store(said: str) -> StoreKind:
     """What makes the stores that `NAME` or `NAME:option=number` describes: one of STORES, or a ring to search in."""
-    return STORES[said] if said in STORES else RingKind(named(INDEXES, said))
+    if said in STORES:
+        return STORES[said]
+    search, name = named(INDEXES, said), said.partition(":")[0]
+    ring = RingKind(search)
+    return KeptKind(partial(ENGINES[name], **search.keywords), ring) if name in ENGINES else ring
 
 
 def find_index(said: str) -> Search:
@@ -31,8 +43,11 @@ def find_index(said: str) -> Search:
 
 
 __all__ = [
+    "ENGINES",
     "INDEXES",
     "STORES",
+    "Engine",
+    "KeptKind",
     "RingKind",
     "RingStore",
     "Search",

@@ -6,8 +6,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mnemon.config import Problem
-from mnemon.index.engine import Ask, by_heads
+from mnemon.index.engine import by_heads
+from mnemon.index.kept import Engine
 
+LISTS, PROBES = 64, 16
+LINKS, BREADTH = 32, 128
 TRAINING = 39  # entries a list below which faiss warns that clusters cannot be learnt
 
 
@@ -18,8 +21,8 @@ def flat_search(
     valid: Bool[Tensor, "..."] | None = None,
 ) -> tuple[Float[Tensor, "*b h t k"], Int[Tensor, "*b h t k"]]:
     """`exact_search` by faiss: every entry is compared."""
-    faiss = _faiss()
-    return by_heads(queries, keys, top_k, valid, lambda entries: _ask(faiss, entries, "Flat"))
+    _faiss()
+    return by_heads(queries, keys, top_k, valid, lambda entries: flat(entries).ask)
 
 
 def inverted_search(
@@ -27,16 +30,12 @@ def inverted_search(
     keys: Float[Tensor, "*b h m d"],
     top_k: int,
     valid: Bool[Tensor, "..."] | None = None,
-    lists: int = 64,
-    probes: int = 16,
+    lists: int = LISTS,
+    probes: int = PROBES,
 ) -> tuple[Float[Tensor, "*b h t k"], Int[Tensor, "*b h t k"]]:
     """Approximate, by faiss: entries stand in `lists` clusters, of which the `probes` nearest are compared (IVF)."""
-    faiss = _faiss()
-
-    def build(entries: np.ndarray) -> Ask:
-        return _ask(faiss, entries, f"IVF{max(1, min(lists, len(entries) // TRAINING))},Flat", nprobe=probes)
-
-    return by_heads(queries, keys, top_k, valid, build)
+    _faiss()
+    return by_heads(queries, keys, top_k, valid, lambda entries: inverted(entries, lists, probes).ask)
 
 
 def graph_search(
@@ -44,16 +43,12 @@ def graph_search(
     keys: Float[Tensor, "*b h m d"],
     top_k: int,
     valid: Bool[Tensor, "..."] | None = None,
-    links: int = 32,
-    breadth: int = 128,
+    links: int = LINKS,
+    breadth: int = BREADTH,
 ) -> tuple[Float[Tensor, "*b h t k"], Int[Tensor, "*b h t k"]]:
     """Approximate, by faiss: a graph of `links` neighbours an entry, walked with `breadth` candidates (HNSW)."""
-    faiss = _faiss()
-
-    def build(entries: np.ndarray) -> Ask:
-        return _ask(faiss, entries, f"HNSW{links},Flat", efSearch=max(breadth, top_k))
-
-    return by_heads(queries, keys, top_k, valid, build)
+    _faiss()
+    return by_heads(queries, keys, top_k, valid, lambda entries: graph(entries, links, max(breadth, top_k)).ask)
 
 
 def _faiss() -> Any:
@@ -63,15 +58,35 @@ def _faiss() -> Any:
         raise Problem("this index needs faiss: pip install 'mnemon[faiss]'") from None
 
 
-def _ask(faiss: Any, entries: np.ndarray, kind: str, **settings: int) -> Ask:
-    index = faiss.index_factory(entries.shape[1], kind, faiss.METRIC_INNER_PRODUCT)
-    for name, value in settings.items():
-        faiss.ParameterSpace().set_index_parameter(index, name, value)
-    index.train(entries)
-    index.add(entries)
+class Faiss(Engine):
+    """An index of faiss by inner product, of the kind that its factory is told."""
 
-    def ask(q: np.ndarray, k: int) -> np.ndarray:
-        found: np.ndarray = index.search(q, k)[1]
+    def __init__(self, entries: np.ndarray, kind: str, **settings: int):
+        faiss = _faiss()
+        self.index = faiss.index_factory(entries.shape[1], kind, faiss.METRIC_INNER_PRODUCT)
+        for name, value in settings.items():
+            faiss.ParameterSpace().set_index_parameter(self.index, name, value)
+        self.index.train(entries)
+        self.index.add(entries)
+
+    def add(self, entries: np.ndarray) -> None:
+        self.index.add(entries)
+
+    def ask(self, q: np.ndarray, k: int) -> np.ndarray:
+        found: np.ndarray = self.index.search(q, k)[1]
         return found
 
-    return ask
+
+def flat(entries: np.ndarray) -> Engine:
+    """Every entry is compared."""
+    return Faiss(entries, "Flat")
+
+
+def inverted(entries: np.ndarray, lists: int = LISTS, probes: int = PROBES) -> Engine:
+    """Entries in clusters, of which the nearest are compared."""
+    return Faiss(entries, f"IVF{max(1, min(lists, len(entries) // TRAINING))},Flat", nprobe=probes)
+
+
+def graph(entries: np.ndarray, links: int = LINKS, breadth: int = BREADTH) -> Engine:
+    """A graph that is walked."""
+    return Faiss(entries, f"HNSW{links},Flat", efSearch=breadth)

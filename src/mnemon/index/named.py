@@ -11,7 +11,7 @@ Search = Callable[..., tuple[Tensor, Tensor]]
 GIVEN = 4  # queries, keys, top_k and valid come with each search; what follows are options
 
 
-def named(indexes: Mapping[str, Search], said: str) -> Search:
+def named(indexes: Mapping[str, Search], said: str) -> "partial[tuple[Tensor, Tensor]]":
     """The search that `NAME` or `NAME:option=number,option=number` describes; a `Problem` if there is none such."""
     name, _, listed = said.partition(":")
     if name not in indexes:
