@@ -1,7 +1,10 @@
 """The models that the laws hold for: every recipe and every mixture of pools and positions, at a small odd size."""
 
+from dataclasses import replace
 from typing import get_args
 
+from mnemon.index import INDEXES, StoreKind, find_store
+from mnemon.index.kept import KeptKind
 from mnemon.model import AttentionConfig, ModelConfig
 from mnemon.pools import CacheConfig, KNNConfig, PersistentConfig, PoolsConfig
 from mnemon.pools.persistent import Form
@@ -117,3 +120,10 @@ FAITHFUL_MODELS = {
 }
 REMEMBERING = {name: model for name, model in MODELS.items() if model.pools.knn}
 CACHED = {name: model for name, model in MODELS.items() if model.pools.cache}
+
+# Stores by name: what makes them, and how far a stored number may be from the one that was given.
+STORE_KINDS: dict[str, tuple[StoreKind, float]] = {name: (find_store(name), 0.0) for name in INDEXES} | {
+    f"{name}, its index kept from the first entry": (replace(kind, start=1), 0.0)
+    for name in INDEXES
+    if isinstance(kind := find_store(name), KeptKind)
+}

@@ -6,7 +6,7 @@ from mnemon.index.bucketed import bucketed_search
 from mnemon.index.exact import exact_search
 from mnemon.index.faiss import flat, flat_search, graph, graph_search, inverted, inverted_search
 from mnemon.index.kept import Engine, KeptKind
-from mnemon.index.named import Search, named
+from mnemon.index.named import Search, chosen, named
 from mnemon.index.scann import scann_search
 from mnemon.index.store import RingKind, RingStore
 
@@ -29,10 +29,11 @@ ENGINES: dict[str, Callable[..., Engine]] = {"faiss-flat": flat, "faiss-ivf": in
 
 
 def find_store(said: str) -> StoreKind:
-    """What makes the stores that `NAME` or `NAME:option=number` describes: one of STORES, or a ring to search in."""
-    if said in STORES:
-        return STORES[said]
-    search, name = named(INDEXES, said), said.partition(":")[0]
+    """What makes the stores that `NAME` or `NAME:option=value` describes: one of STORES, or a ring to search in."""
+    name = said.partition(":")[0]
+    if name in STORES:
+        return chosen(STORES, said)
+    search = named(INDEXES, said, STORES)
     ring = RingKind(search)
     return KeptKind(partial(ENGINES[name], **search.keywords), ring) if name in ENGINES else ring
 

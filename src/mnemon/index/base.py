@@ -1,5 +1,6 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Self
 
 from jaxtyping import Bool, Float, Int
@@ -26,8 +27,20 @@ class Store(ABC):
         values: Float[Tensor, "b h n d"],
         positions: Int[Tensor, "b n"],
         lengths: Int[Tensor, " b"],
+        starts: Int[Tensor, " b"] | None = None,
     ) -> None:
-        """Append the first `lengths[b]` entries of each row; of more than a capacity's worth the last ones stay."""
+        """Append the first `lengths[b]` entries of each row; of more than a capacity's worth the last ones stay.
+
+        `starts` tells documents apart: the position of the first token of the one that a row's entries belong to (None:
+        each row has one document). Where a row is full, its oldest entry goes, unless the kind says otherwise.
+        """
+
+    @abstractmethod
+    def attended(self, found: Neighbours, weights: Float[Tensor, "b h t k"]) -> None:
+        """Take note of what `find` gave and how much attention each neighbour had, before the segment is written.
+
+        What to give up may follow from it; what is held and found does not change.
+        """
 
     @abstractmethod
     def reset(self, rows: Bool[Tensor, " b"]) -> None:
@@ -64,8 +77,9 @@ class Store(ABC):
         """All that is stored, by name, for a checkpoint: the live tensors."""
 
 
+@dataclass(frozen=True)
 class StoreKind(ABC):
-    """Makes stores of one kind: what `KNNConfig.index` names, with its options."""
+    """Makes stores of one kind: what `KNNConfig.index` names. Its fields are the options, numbers or texts."""
 
     @abstractmethod
     def check(self) -> None:

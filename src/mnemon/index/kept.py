@@ -95,15 +95,19 @@ class KeptStore(Store):
     def written(self) -> Int[Tensor, " b"]:  # type: ignore[override]  # the ring's
         return self.ring.written
 
+    def attended(self, found: Neighbours, weights: Float[Tensor, "b h t k"]) -> None:
+        """Nothing: the oldest entry goes, whatever was attended to."""
+
     def write(
         self,
         keys: Float[Tensor, "b h n d"],
         values: Float[Tensor, "b h n d"],
         positions: Int[Tensor, "b n"],
         lengths: Int[Tensor, " b"],
+        starts: Int[Tensor, " b"] | None = None,
     ) -> None:
         before = self.written
-        self.ring.write(keys, values, positions, lengths)
+        self.ring.write(keys, values, positions, lengths, starts)
         for row, kept in list(self.kept.items()):
             first, last = int(before[row]), int(self.written[row])
             if last - first >= self.size or len(kept.slots) + last - first > GROWTH * kept.built:

@@ -122,12 +122,16 @@ class RingStore(Store):
             positions[row, :count] = self.positions[row, order]
         return replace(self, values=values, positions=positions)
 
+    def attended(self, found: Neighbours, weights: Float[Tensor, "b h t k"]) -> None:
+        """Nothing: the oldest entry goes, whatever was attended to."""
+
     def write(
         self,
         keys: Float[Tensor, "b h n d"],
         values: Float[Tensor, "b h n d"],
         positions: Int[Tensor, "b n"],
         lengths: Int[Tensor, " b"],
+        starts: Int[Tensor, " b"] | None = None,
     ) -> None:
         lengths = lengths.cpu()
         self._grow(int((self.written + lengths).max()))

@@ -57,6 +57,17 @@ class Call:
     inspect: bool = False
 
 
+def _attended(
+    fresh: Fresh, reads: Mapping[str, Shared | Hidden | Neighbours | None], parts: Mapping[str, Partial | None]
+) -> Fresh:
+    """The segment with what a memory gave to it, and the attention that each neighbour had within the memory."""
+    for name, read in reads.items():
+        part = parts.get(name)
+        if isinstance(read, Neighbours) and part is not None and part.weights is not None:
+            return replace(fresh, found=read, weights=part.weights.detach())
+    return fresh
+
+
 RECENT = ("local", "cache")  # the pools whose keys have a position: together they are the context
 
 
@@ -135,8 +146,8 @@ class Attention(nn.Module):
         reach = self._reach()
         context = assemble(local, cache, self._project, self.window if reach is None else reach)
         k, v = (each[:, :, -x.shape[1] :].detach() for each in (context.k, context.v))
-        update = replace(fresh, x=x.detach(), k=k, v=v, reach=reach)
         parts = self._partials(q, context, reads, scheme, call)
+        update = replace(_attended(fresh, reads, parts), x=x.detach(), k=k, v=v, reach=reach)
         gate = None if self.gate is None else wide(self.gate).sigmoid()
         over_all = self.config.gate_over == "all"
         merged = merge(parts, self.merges, gate, over_all)

@@ -108,6 +108,4 @@ def _split(
 def _neighbours(read: Neighbours, part: Partial | None) -> NeighbourTrace:
     assert part is not None
     assert part.weights is not None
-    positions = read.positions[read.rows[:, None], read.ids.flatten(1)].view(read.ids.shape)
-    positions = positions.masked_fill(~read.valid, -1)
-    return NeighbourTrace(read.ids, positions, part.weights, wide(read.scores), read.valid)
+    return NeighbourTrace(read.ids, read.places(), part.weights, wide(read.scores), read.valid)

@@ -50,20 +50,28 @@ class Neighbours:
     """Indices of retrieved entries, never gathered copies: entry `ids[b, h, t, j]` of store row `rows[b]`.
 
     `valid` marks real neighbours, `scores` are the search's q.k, `positions` [s m] the stream position of each stored
-    entry. `version` is the store's write counter at the time of the search: reading entries after the store was
-    written again would give other tokens' keys without an exception, so `ops.partial` refuses it.
+    entry, [s h m] where heads hold different ones. `version` is the store's write counter at the time of the search:
+    reading entries after the store was written again would give other tokens' keys without an exception, so
+    `ops.partial` refuses it.
     `zeros`: neighbours that are not valid are not left out but count as entries of key 0 and value 0.
     """
 
     keys: Float[Tensor, "s h m d"]
     values: Float[Tensor, "s h m d"]
-    positions: Int[Tensor, "s m"]
+    positions: Int[Tensor, "s *h m"]
     rows: Int[Tensor, " b"]
     ids: Int[Tensor, "b h t k"]
     valid: Bool[Tensor, "b h t k"]
     scores: Float[Tensor, "b h t k"]
     version: int
     zeros: bool = False
+
+    def places(self) -> Int[Tensor, "b h t k"]:
+        """Stream position of each neighbour, -1 where there is none."""
+        b, h, t, k = self.ids.shape
+        of_heads = self.positions if self.positions.ndim == 3 else self.positions[:, None]
+        found = of_heads[self.rows].expand(b, h, -1).gather(2, self.ids.flatten(2)).view(b, h, t, k)
+        return found.masked_fill(~self.valid, -1)
 
 
 def check_unwritten(read: Neighbours) -> None:

@@ -18,7 +18,8 @@ class Fresh:
     `x` are attention's inputs; `k`, `v` the keys (normalised, un-rotated) and values made of them, absent while pools
     are read. `position` is each row's stream position of the first token, `lengths` the number of real tokens and
     `ends` the rows whose document ends here (all three on the CPU; None: every token is real, no document ends).
-    `reach` is how far back the layer's longest span may soon look (None: as far as its window).
+    `reach` is how far back the layer's longest span may soon look (None: as far as its window). `found` is what a kNN
+    memory gave to the segment's queries and `weights` the attention that each neighbour had, known after reading.
     """
 
     x: Float[Tensor, "b t e"]
@@ -28,6 +29,8 @@ class Fresh:
     lengths: Int[Tensor, " b"] | None = None
     ends: Bool[Tensor, " b"] | None = None
     reach: int | None = None
+    found: Neighbours | None = None
+    weights: Float[Tensor, "b h t n"] | None = None
 
     def real(self) -> Int[Tensor, " b"]:
         """Number of real tokens a row."""

@@ -123,6 +123,8 @@ class KNNPool(Pool):
             return state
         assert fresh.k is not None
         assert fresh.v is not None
+        if state.store is not None and fresh.found is not None and fresh.weights is not None:
+            state.store.attended(fresh.found, fresh.weights)
         lengths = fresh.real()
         count = state.count + lengths
         keys, last = self._keys(state, fresh, lengths)
@@ -163,7 +165,7 @@ class KNNPool(Pool):
             index = slots.to(k.device)[:, None, :, None].expand_as(k)
             left_k, left_v = k.gather(2, index), v.gather(2, index)
         positions = (state.next - state.count)[:, None] + torch.arange(n)
-        store.write(left_k, left_v, positions, state.count.masked_fill(~done, 0))
+        store.write(left_k, left_v, positions, state.count.masked_fill(~done, 0), state.start)
         count = state.count.masked_fill(done, 0)
         left = n - int(count.max())
         return replace(state, store=store, count=count, tail_k=k[:, :, left:], tail_v=v[:, :, left:])

@@ -1,8 +1,12 @@
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 import pytest
 import torch
 
 from mnemon.config import Problem
-from mnemon.index import INDEXES, bucketed_search, exact_search, find_index
+from mnemon.index import INDEXES, Store, StoreKind, bucketed_search, exact_search, find_index
+from mnemon.index.named import chosen
 
 
 def test_a_name_is_the_function() -> None:
@@ -32,3 +36,27 @@ def test_options_are_given_to_the_function() -> None:
 def test_what_does_not_fit_is_said(said: str, message: str) -> None:
     with pytest.raises(Problem, match=message):
         find_index(said)
+
+
+@dataclass(frozen=True)
+class Made(StoreKind):
+    uri: str = "here"
+    many: int = 3
+
+    def check(self) -> None: ...
+
+    def empty(self, rows: int, heads: int, size: int, dim: int, like: torch.Tensor) -> Store:
+        raise AssertionError
+
+    def loaded(self, tensors: Mapping[str, torch.Tensor], size: int) -> Store:
+        raise AssertionError
+
+
+def test_options_of_a_store_are_its_fields_and_may_be_texts() -> None:
+    kinds = {"made": Made()}
+    assert chosen(kinds, "made") == Made()
+    assert chosen(kinds, "made:uri=http://host:19530,many=7") == Made("http://host:19530", 7)
+    with pytest.raises(Problem, match=r"made has no option 'urn' .did you mean 'uri'"):
+        chosen(kinds, "made:urn=memory.db")
+    with pytest.raises(Problem, match=r"many must be a whole number from 1 on, got 'x'"):
+        chosen(kinds, "made:many=x")

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -321,3 +323,19 @@ def test_a_loaded_store_goes_on_to_its_size(lengths: tuple[int, ...]) -> None:
         told = sum(lengths)
         each = fed(pool, each, 5, 5, first=told)
         assert found(pool, each, [told + 10]) == [list(range(told + 1, told + 10))]
+
+
+def test_the_store_is_told_what_was_attended_to_and_where_documents_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool, told = made(), []
+    state = fed(pool, pool.init_state(1), 5)
+    state = pool.reset(state, torch.tensor([True]), memory=False)
+    got = read(pool, state, [5], t=5)
+    assert state.store is not None
+    assert got is not None
+    monkeypatch.setattr(type(state.store), "attended", lambda _, found, weights: told.append((found, weights)))
+    weights, plain = torch.rand(got.ids.shape), type(state.store).write
+    monkeypatch.setattr(
+        type(state.store), "write", lambda store, *what: (told.append(what[4].tolist()), plain(store, *what))
+    )
+    pool.update(state, replace(whole([5], 5), found=got, weights=weights))
+    assert told == [(got, weights), [5]], "first what was attended to, then what is written"

@@ -1,0 +1,169 @@
+"""What holds of every store of a kNN memory, wherever its entries lie and whatever finds them."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from kinds import STORE_KINDS
+from mnemon.index import INDEXES, STORES, Store, find_store
+from stores import DIM, HEADS, ROWS, Stream
+
+SLOW = ("faiss", "scann", "milvus")  # held to fewer examples of the same
+
+
+def stream(name: str, size: int = 7) -> Stream:
+    kind, tolerance = STORE_KINDS[name]
+    return Stream(kind, size, tolerance)
+
+
+def saved(store: Store) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in store.tensors().items()}
+
+
+def test_every_kind_is_held_to_the_laws() -> None:
+    assert {name.partition(",")[0].partition(":")[0] for name in STORE_KINDS} == INDEXES.keys() | STORES.keys()
+
+
+@pytest.mark.parametrize("name", STORE_KINDS)
+def test_every_key_finds_its_own_value_while_rows_fill_wrap_and_are_reset(name: str) -> None:
+    rows = stream(name)
+    rows.check()
+    for step in ([3, 0, 5], [0, 1, 5], (True, False, False), [4, 0, 0], [18, 8, 7], (False, True, True), [2, 3, 0]):
+        if isinstance(step, tuple):
+            rows.reset(step)
+        else:
+            rows.write(step)
+        rows.check()
+
+
+@pytest.mark.parametrize("name", STORE_KINDS)
+def test_only_entries_before_a_position_are_found_where_one_is_given(name: str) -> None:
+    rows = stream(name)
+    rows.write([9, 4, 0])
+    before = torch.tensor([[5, 0, 9, 2], [1, 4, 0, 3], [0, 0, 0, 0]])
+    found = rows.store.find(torch.randn(ROWS, HEADS, 4, DIM), 7, torch.arange(ROWS), before)
+    assert found is not None
+    places = found.places()
+    for b, held in enumerate(rows.held):
+        for t, limit in enumerate(before[b].tolist()):
+            for h in range(HEADS):
+                got = places[b, h, t][found.valid[b, h, t]].tolist()
+                assert sorted(got) == [place for place in held if place < limit]
+
+
+@pytest.mark.parametrize("name", STORE_KINDS)
+def test_chosen_rows_are_copies_that_go_their_own_ways(name: str) -> None:
+    rows = stream(name)
+    rows.write([5, 2, 9])
+    twin = rows.store.chosen(torch.tensor([2, 0, 0]))
+    rows.check(twin, [2, 0, 0])
+    twin.reset(torch.tensor([True, False, False]))
+    rows.check()
+    rows.write([3, 1, 0])
+    rows.check()
+    found = twin.find(torch.randn(2, HEADS, 1, DIM), 7, torch.tensor([2, 0]))
+    assert found is not None
+    assert found.valid.sum(-1).flatten().tolist() == [5, 5, 0, 0]
+
+
+@pytest.mark.parametrize("name", STORE_KINDS)
+def test_rows_that_share_a_row_find_the_same(name: str) -> None:
+    rows = stream(name)
+    rows.write([5, 2, 9])
+    q = torch.randn(1, HEADS, 3, DIM).expand(4, -1, -1, -1)
+    found = rows.store.find(q, 4, torch.tensor([1, 2, 1, 2]))
+    assert found is not None
+    assert torch.equal(found.places()[:2], found.places()[2:])
+    assert sorted(found.places()[0, 0, 0][found.valid[0, 0, 0]].tolist()) == [0, 1]
+
+
+@pytest.mark.parametrize("name", STORE_KINDS)
+def test_shuffled_values_keep_their_position_and_lose_their_key(name: str) -> None:
+    rows = stream(name)
+    rows.write([9, 4, 0])
+    mixed = rows.store.shuffled(seed=3)
+    rows.check()
+    q = torch.randn(ROWS, HEADS, 2, DIM)
+    found, plain, again = (each.find(q, 7, torch.arange(ROWS)) for each in (mixed, rows.store, mixed.shuffled(0)))
+    assert found is not None
+    assert plain is not None
+    assert again is not None
+    torch.testing.assert_close(found.scores, plain.scores)
+    moved = found.places() != plain.places()
+    assert bool(moved[:2].any())
+    for b, held in enumerate(rows.held):
+        for h in range(HEADS):
+            places = found.places()[b, h, 0][found.valid[b, h, 0]]
+            assert sorted(places.tolist()) == held
+            values = found.values[int(found.rows[b]), h, found.ids[b, h, 0][found.valid[b, h, 0]]]
+            torch.testing.assert_close(values[:, 2].float(), places.float(), atol=max(rows.tolerance, 1e-6) * 9, rtol=0)
+    same = rows.store.shuffled(seed=3).find(q, 7, torch.arange(ROWS))
+    assert same is not None
+    assert torch.equal(same.places(), found.places())
+
+
+@pytest.mark.parametrize("name", STORE_KINDS)
+def test_a_store_is_saved_and_loaded_and_goes_on_alike(name: str) -> None:
+    rows = stream(name)
+    rows.write([5, 0, 9])
+    twin = STORE_KINDS[name][0].loaded(saved(rows.store), rows.size)
+    assert twin.size == rows.size
+    rows.check(twin)
+    rows.reset([True, False, False])
+    rows.write([1, 3, 4])
+    rows.check()
+    twin.reset(torch.tensor([False, False, True]))
+    found = twin.find(torch.randn(ROWS, HEADS, 1, DIM), 7, torch.arange(ROWS))
+    assert found is not None
+    assert found.valid.sum(-1).tolist() == [[[5]] * HEADS, [[0]] * HEADS, [[0]] * HEADS], "a store of its own"
+
+
+@pytest.mark.parametrize("name", STORE_KINDS)
+def test_loaded_with_more_room_a_store_that_was_not_full_grows(name: str) -> None:
+    rows = stream(name)
+    rows.write([3, 0, 5])
+    rows.store, rows.size = STORE_KINDS[name][0].loaded(saved(rows.store), 12), 12
+    rows.write([9, 12, 4])
+    rows.check()
+
+
+@pytest.mark.parametrize("name", STORE_KINDS)
+def test_the_scores_are_those_of_an_exact_search(name: str) -> None:
+    rows, oracle = stream(name, 40), Stream(find_store("exact"), 40)
+    for each in (rows, oracle):
+        each.write([31, 9, 40])
+    q = torch.randn(ROWS, HEADS, 5, DIM)
+    found, best = (each.store.find(q, 6, torch.arange(ROWS)) for each in (rows, oracle))
+    assert found is not None
+    assert best is not None
+    recall = (found.places()[..., None] == best.places()[..., None, :]).any(-2).float().mean()
+    assert float(recall) >= (0.95 if rows.tolerance else 1.0)
+    if not rows.tolerance:
+        torch.testing.assert_close(found.scores, best.scores)
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.lists(st.integers(0, 11), min_size=ROWS, max_size=ROWS),
+        st.tuples(*[st.booleans()] * ROWS),
+    ),
+    min_size=2,
+    max_size=5,
+)
+
+
+@pytest.mark.parametrize("name", [name for name in STORE_KINDS if not name.startswith(SLOW)])
+@settings(max_examples=8, deadline=None)
+@given(size=st.integers(1, 9), steps=STEPS)
+def test_any_sequence_of_writes_and_resets_keeps_keys_with_their_values(
+    name: str, size: int, steps: list[list[int] | tuple[bool, ...]]
+) -> None:
+    rows = stream(name, size)
+    for step in steps:
+        if isinstance(step, tuple):
+            rows.reset(step)
+        else:
+            rows.write(step)
+    rows.check()
