@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from mnemon.ops.accelerated import accelerated, kernels
+
 TILE_BYTES = {"cpu": 1 << 21, "cuda": 1 << 29}  # scores held at once: a core's cache, or a modest part of a GPU
 QUERIES = {"cpu": 256, "cuda": 1 << 13}  # of one head, scored at once
 BLOCK = 1 << 16  # keys scored at once for one query
@@ -25,7 +27,11 @@ def exact_search(
     scores_tj = q_t . k_j, in the keys' own dtype; k = min(top_k, m). `valid` (broadcast to [*b h t m]) leaves entries
     out; where fewer than k remain the score is -inf and the id is to be ignored. Ids are always within 0..m-1.
     The whole score matrix is never held: heads are taken a few at a time and keys in blocks whose winners are merged.
+    On a GPU a kernel of our own answers, which keeps candidates alone.
     """
+    if accelerated(keys) and (fused := kernels("mnemon.index.triton_search")).fits(keys, top_k):
+        found: tuple[Tensor, Tensor] = fused.streamed_search(queries, keys, top_k, valid)
+        return found
     return by_tiles(queries, keys, min(top_k, keys.shape[-2]), valid, _Search())
 
 
