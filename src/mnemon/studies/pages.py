@@ -43,21 +43,6 @@ def loss_lines(record: Record) -> list[str]:
     return [*lines, f"- Corpus `{record['corpus']['name']}`, fingerprint `{record['corpus']['fingerprint']}`."]
 
 
-def speed_lines(record: Record) -> list[str]:
-    """Tokens a second of each model, and the ratios of their times."""
-    lines = [row(["tokens/s in training", "median", "lowest", "highest"]), row(["---"] * 4)]
-    for name, model in record["models"].items():
-        speed = model.get("tokens_per_second")
-        shown = [f"{speed[which]:,.0f}" for which in ("median", "low", "high")] if speed else [model["missing"], "", ""]
-        lines.append(row([name, *shown]))
-    lines += ["", row(["times as long", "median", "lowest", "highest"]), row(["---"] * 4)]
-    for name, ratio in record["ratios"].items():
-        lines.append(row([name.replace("_", " "), *(f"{ratio[which]:.2f}" for which in ("median", "low", "high"))]))
-    turns = f"{record['rounds']} rounds of {record['steps']} steps of {record['tokens_a_step']:,} tokens"
-    lines += ["", "How it was made:", "", f"- One thread; the models take turns, {turns}."]
-    return lines
-
-
 def row(cells: Sequence[str]) -> str:
     """One line of a Markdown table."""
     return "| " + " | ".join(cells) + " |"

@@ -54,18 +54,30 @@ def test_a_page_shows_every_figure_claim_and_the_command() -> None:
 
 def test_the_speed_page_shows_rates_ratios_and_a_missing_peer() -> None:
     spread = {"median": 3724.0, "low": 3353.0, "high": 3850.0}
+    model = {"dim": 7, "n_heads": 3, "vocab_size": 9000, "segment": 11}
+    found = {
+        "rounds": 5,
+        "steps": 4,
+        "layers": [2, 12],
+        "tokens_a_step": 1024,
+        "models": {
+            "no memory": {"tokens_per_second": spread, "floor": {"share": 0.444}},
+            "peer": {"missing": "make bench-peers"},
+        },
+        "ratios": {"full_to_none": {"median": 1.37, "low": 1.29, "high": 1.42}},
+        "environment": {"threads": 1},
+        "recipes": {"without": {"model": model, "train": {"lanes": 4}}},
+    }
     record = {
         "table": "train-speed",
         "command": "mnemon reproduce train-speed",
-        "rounds": 5,
-        "steps": 4,
-        "tokens_a_step": 1024,
-        "models": {"no memory": {"tokens_per_second": spread}, "peer": {"missing": "make bench-peers"}},
-        "ratios": {"full_to_none": {"median": 1.37, "low": 1.29, "high": 1.42}},
+        "shapes": {"small": found},
         "environment": {"processor": "a chip", "torch": "2", "date": "2026-01-01"},
     }
     text = page(record)
-    for shown in ("3,724", "3,353", "make bench-peers", "full to none | 1.37 | 1.29 | 1.42", "1,024 tokens", "a chip"):
+    for shown in ("3,724", "3,353", "44% |", "make bench-peers", "full to none | 1.37 | 1.29 | 1.42", "1,024 tokens"):
+        assert shown in text
+    for shown in ("a chip", "## small", "2 of 12 layers", "vocabulary 9,000"):
         assert shown in text
 
 

@@ -8,15 +8,9 @@ from mnemon.studies.bench.attach_page import attach_lines
 from mnemon.studies.bench.decode import decode_lines, decode_table
 from mnemon.studies.bench.recall import recall_lines, recall_table
 from mnemon.studies.bench.span import span_lines, span_table
-from mnemon.studies.bench.train import bench_train
-from mnemon.studies.pages import Record, Table, speed_lines
+from mnemon.studies.bench.train_page import train_lines, train_table
+from mnemon.studies.pages import Record, Table
 from mnemon.studies.workers import Progress
-
-PEERS = Path(".venv-peers/bin/python")  # made by make bench-peers
-
-
-def _train(out: Path, minutes: int, seeds: Sequence[int], progress: Progress) -> Record:
-    return bench_train(peer_python=PEERS, progress=progress)
 
 
 def _attach(out: Path, minutes: int, seeds: Sequence[int], progress: Progress) -> Record:
@@ -29,8 +23,8 @@ BENCH_TABLES = {
     "train-speed": Table(
         "Training speed",
         "What does a memory cost in training, and how does that compare with another implementation at the same shape?",
-        _train,
-        speed_lines,
+        train_table,
+        train_lines,
     ),
     "recall": Table(
         "What each index finds",

@@ -1,108 +1,164 @@
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from mnemon.config import Problem
-from mnemon.data import Batch
-from mnemon.model import MemoryState, computing
-from mnemon.pools import Fresh
-from mnemon.recipes import recipe
 from mnemon.studies.bench.peer import Peer
+from mnemon.studies.bench.train_floor import floor, traffic
+from mnemon.studies.bench.train_shapes import Shape
+from mnemon.studies.bench.training import Training
 from mnemon.studies.bench.turns import ratios, spread
 from mnemon.studies.machine import machine
 from mnemon.studies.workers import Progress, run_all
-from mnemon.train import RunConfig, Trainer
 
-WITHOUT, REMEMBERING = "transformer-xl-tiny", "memorizing-tiny"
-NONE, EMPTY, FULL = "no memory", "empty memory", "full memory"
+NONE, EMPTY, SHALLOW = "no memory", "empty memory", "no memory, one layer"
 PEER = "memorizing-transformers-pytorch"
 SCRIPT = Path(__file__).parent / "peers" / "memorizing_transformers.py"
-# How many times as long a step of the first takes as one of the second.
-RATIOS = {"full_to_none": (FULL, NONE), "empty_to_none": (EMPTY, NONE), "peer_to_full": (PEER, FULL)}
-VOCABULARY = 1024  # where the recipe leaves it to the texts
+Clocks = dict[str, list[tuple[float, float]]]  # by model and round: seconds by the clock, and in processor time
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is compared: a recipe without and one with a kNN memory, in as many rounds of as many steps."""
+    """What is compared, in as many rounds of as many steps, on so many threads."""
 
-    without: RunConfig
-    remembering: RunConfig
+    shape: Shape
     rounds: int
     steps: int
+    threads: int
     peer_python: Path | None
     peer_script: Path
 
 
-def bench_train(
-    rounds: int = 5,
-    steps: int = 4,
-    peer_python: Path | None = None,
-    without: RunConfig | None = None,
-    remembering: RunConfig | None = None,
-    progress: Progress = lambda *_: None,
-    peer_script: Path = SCRIPT,
-) -> dict[str, Any]:
-    """Tokens a second of training steps: without a memory, with an empty one, with a full one, and a peer's full one.
+def holding(size: int) -> str:
+    """The name of the model with a full memory of so many entries."""
+    return f"memory of {size:,}"
 
-    A step is forward, backward, clipping, optimiser and commit, on random tokens, as many in each model, on one thread.
-    The models take turns round by round, so that whatever else the machine does meets them all alike. `peer_python`:
-    interpreter of the peer's environment; without one its row says how to get it.
+
+def bench_train(
+    shape: Shape,
+    rounds: int = 5,
+    steps: int | None = None,
+    threads: int = 1,
+    peer_python: Path | None = None,
+    peer_script: Path = SCRIPT,
+    progress: Progress = lambda *_: None,
+) -> dict[str, Any]:
+    """Training steps without a memory, with full ones of several sizes, and of a peer with the first of these sizes.
+
+    A step is forward, backward, clipping, optimiser and commit, on random tokens, as many in each model. The models
+    take turns round by round, so that whatever else the machine does meets them all alike. Ratios of ours are those of
+    processor time on one thread, of the clock's on several; a peer's is always the clock's. Of a shape that is cut
+    to some of its layers, what all would take is told by what one layer takes. `peer_python`: interpreter of the peer's
+    environment; without one its row says how to get it.
     """
-    if min(rounds, steps) < 1:
-        raise Problem(f"{rounds} rounds of {steps} steps: at least one of each")
-    without, remembering = _sized(without or recipe(WITHOUT)), _sized(remembering or recipe(REMEMBERING))
-    if remembering.model.pools.knn is None:
-        raise Problem(f"{remembering.recipe}: has no kNN memory to measure")
-    plan = Plan(without, remembering, rounds, steps, peer_python, peer_script)
+    steps = shape.steps if steps is None else steps
+    if min(rounds, steps, threads) < 1:
+        raise Problem(f"{rounds} rounds of {steps} steps on {threads} threads: at least one of each")
+    plan = Plan(shape, rounds, steps, threads, peer_python, peer_script)
     (found,) = run_all([partial(measure, plan)], progress)
-    return {"format": 1, "benchmark": "train", **found}
+    return {"format": 2, "benchmark": "train", "shape": shape.name, **found}
 
 
 def measure(plan: Plan, progress: Progress) -> dict[str, Any]:
     """All rounds, in this process."""
-    tokens = plan.steps * plan.without.train.lanes * plan.without.model.segment
-    seconds: dict[str, list[float]] = {NONE: [], EMPTY: [], FULL: []}
-    with Peer(plan.peer_python, plan.peer_script, peer_shape(plan)) as peer:
-        models = {NONE: Training(plan.without), EMPTY: Training(plan.remembering), FULL: Training(plan.remembering)}
-        models[EMPTY].forget()
-        models[FULL].fill()
+    torch.set_num_threads(plan.threads)
+    shape = plan.shape
+    train, model = shape.without.train, shape.without.model
+    tokens = plan.steps * train.lanes * model.segment
+    largest = shape.memory(shape.memories[0])
+    peer_python = plan.peer_python if shape.peer else None
+    with Peer(peer_python, plan.peer_script, peer_shape(plan, largest)) as peer:
+        models = trainings(shape)
+        clocks: Clocks = {name: [] for name in models}
         for training in models.values():
-            training.seconds(-(-plan.without.model.window // plan.without.model.segment) + 1)  # its cache is full then
+            training.seconds(-(-model.window // model.segment) + 1)  # its cache is full then
         for done in range(1, plan.rounds + 1):
             for name, training in models.items():
-                seconds[name].append(training.seconds(plan.steps))
+                clocks[name].append(training.seconds(plan.steps))
             peer.round()
-            progress("rounds", done, plan.rounds, f"full memory {tokens / seconds[FULL][-1]:,.0f} tokens/s")
-    rows = {name: row(tokens, took) for name, took in seconds.items()}
-    rows[PEER] = {"missing": peer.missing} if peer.missing else {**row(tokens, peer.seconds), **peer.about}
-    seconds |= {} if peer.missing else {PEER: peer.seconds}
-    recipes = {"without": plan.without.model_dump(mode="json"), "remembering": plan.remembering.model_dump(mode="json")}
+            progress("rounds", done, plan.rounds, f"{tokens / clocks[NONE][-1][0]:,.0f} tokens/s without a memory")
+    rows = {name: row(tokens, took) for name, took in clocks.items()}
+    wall = {name: [of[0] for of in took] for name, took in clocks.items()}
+    if shape.peer:
+        rows[PEER] = {"missing": peer.missing} if peer.missing else {**row(tokens, _alone(peer.seconds)), **peer.about}
+        wall |= {} if peer.missing else {PEER: peer.seconds}
+    worked = {name: [of[1] for of in took] for name, took in clocks.items()} if plan.threads == 1 else wall
+    floors(models, rows, plan)
     return {
         "environment": machine(),
         "rounds": plan.rounds,
         "steps": plan.steps,
+        "layers": [shape.layers, shape.whole],
         "tokens_a_step": tokens // plan.steps,
         "models": rows,
-        "ratios": ratios(seconds, RATIOS),
-        "recipes": recipes,
+        "ratios": compared(shape, worked, wall),
+        "recipes": {
+            "without": shape.without.model_dump(mode="json"),
+            "remembering": largest.model_dump(mode="json"),
+        },
     }
 
 
-def row(tokens: int, seconds: Sequence[float]) -> dict[str, Any]:
-    """Tokens a second over the rounds of one model."""
-    return {"tokens_per_second": spread([tokens / each for each in seconds]), "seconds": list(seconds)}
+def trainings(shape: Shape) -> dict[str, Training]:
+    """The models by name, their memories filled; those with a memory share their weights."""
+    found = {NONE: Training(shape.without)}
+    if shape.layers < shape.whole and shape.layers > 1:
+        found[SHALLOW] = Training(shape.without.replace(model__n_layers=1))
+    first: Training | None = None
+    if shape.empties:
+        first = found[EMPTY] = Training(shape.remembering)
+        first.forget()
+    for size in shape.memories:
+        first = found[holding(size)] = Training(shape.memory(size), first)
+        first.fill()
+    return found
 
 
-def peer_shape(plan: Plan) -> dict[str, Any]:
+def row(tokens: int, clocks: Sequence[tuple[float, float]]) -> dict[str, Any]:
+    """Tokens a second of one model over its rounds, and its seconds by the clock and in processor time."""
+    seconds, worked = ([each[which] for each in clocks] for which in (0, 1))
+    return {
+        "tokens_per_second": spread([tokens / each for each in seconds]),
+        "seconds": seconds,
+        "processor_seconds": worked,
+    }
+
+
+def compared(shape: Shape, worked: Mapping[str, list[float]], wall: Mapping[str, list[float]]) -> dict[str, Any]:
+    """How many times as long a step of one model takes as one of another."""
+    names = [name for name in worked if name not in (NONE, SHALLOW, PEER)]
+    first = holding(shape.memories[0])
+    found: dict[str, Any] = ratios(worked, {f"{name} to none": (name, NONE) for name in names})
+    found |= ratios(wall, {f"peer to {first}": (PEER, first)})
+    if SHALLOW in worked:
+        alone = [(a - b) / (shape.layers - 1) for a, b in zip(worked[NONE], worked[SHALLOW], strict=True)]
+        more = [(shape.whole - shape.layers) * each for each in alone]
+        whole = {name: [a + b for a, b in zip(worked[name], more, strict=True)] for name in (NONE, *names)}
+        found |= ratios(whole, {f"{name} to none, all {shape.whole} layers told": (name, NONE) for name in names})
+    return found
+
+
+def floors(models: Mapping[str, Training], rows: dict[str, dict[str, Any]], plan: Plan) -> None:
+    """Add to each of our models the floor of its step, and what share of it was reached."""
+    rates: dict[tuple[int, int, int], float] = {}
+    copied = traffic()
+    for name, training in models.items():
+        parameters = sum(p.numel() for p in training.trainer.model.parameters())
+        config = training.config
+        config = config.replace(model__pools__knn=None) if name == EMPTY else config
+        least = floor(config, parameters, rates, copied)
+        took = spread(rows[name]["processor_seconds" if plan.threads == 1 else "seconds"])["median"] / plan.steps
+        products = {" x ".join(map(str, product)): rate for product, rate in rates.items()}
+        rows[name] |= {"floor": {**least, "share": least["seconds"] / took, "products": products, "copied": copied}}
+
+
+def peer_shape(plan: Plan, remembering: Any) -> dict[str, Any]:
     """What a peer is told of the model with a memory, so that it can build its own alike."""
-    model, train = plan.remembering.model, plan.remembering.train
+    model, train = remembering.model, remembering.train
     knn, cache, inner = model.pools.knn, model.pools.cache, model.feedforward
     assert knn is not None
     return {
@@ -121,56 +177,9 @@ def peer_shape(plan: Plan) -> dict[str, Any]:
         "rounds": plan.rounds,
         "steps": plan.steps,
         "seed": train.seed,
+        "threads": plan.threads,
     }
 
 
-class Training:
-    """A model in training on random tokens, whose rows never come to the end of a document."""
-
-    def __init__(self, config: RunConfig):
-        self.config = config
-        self.trainer = Trainer(config.model.build(config.train.seed), config.train)
-        self.draw = torch.Generator().manual_seed(config.train.seed)
-
-    def seconds(self, steps: int) -> float:
-        """Make so many steps and say how long they took."""
-        batches = [self.batch() for _ in range(steps)]
-        begun = perf_counter()
-        for batch in batches:
-            self.trainer.advance(batch)
-        return perf_counter() - begun
-
-    def batch(self) -> Batch:
-        """A segment of random tokens for each row."""
-        rows, segment = self.config.train.lanes, self.config.model.segment
-        tokens = torch.randint(self.config.model.vocab_size, (rows, segment + 1), generator=self.draw)
-        none, lengths = torch.zeros(rows, dtype=torch.bool), torch.full((rows,), segment)
-        return Batch(tokens[:, :-1], tokens[:, 1:], none, lengths, none, torch.arange(rows), lengths)
-
-    def fill(self) -> None:
-        """Have every row read a memory's worth of tokens, without learning from them."""
-        (state,), knn = self.trainer.states, self.config.model.pools.knn
-        assert knn is not None
-        for _ in range(-(-knn.size // self.config.model.segment)):
-            with torch.no_grad(), computing(self.trainer.device, self.config.train.precision):
-                _, update = self.trainer.model(self.batch().tokens, state)
-            state.commit(update)
-
-    def forget(self) -> None:
-        """From now on, empty the memory as soon as it is written."""
-        self.trainer.states = [_Forgetful(state.pools, state.rows, state.segment) for state in self.trainer.states]
-
-
-class _Forgetful(MemoryState):
-    """A state whose kNN memory is written, as always, and emptied at once."""
-
-    def commit(self, update: Sequence[Fresh], ends: Tensor | None = None, memory: bool = True) -> None:
-        super().commit(update, ends, memory)
-        everyone = torch.ones(self.rows, dtype=torch.bool)
-        for layer, states in zip(self.pools, self.states, strict=True):
-            states |= {name: pool.reset(states[name], everyone) for name, pool in layer.items() if name == "knn"}
-
-
-def _sized(config: RunConfig) -> RunConfig:
-    vocabulary = config.model.vocab_size or config.data.vocab_size or VOCABULARY
-    return config.replace(model__vocab_size=vocabulary, train__accumulate=1)
+def _alone(seconds: Sequence[float]) -> list[tuple[float, float]]:
+    return [(each, each) for each in seconds]

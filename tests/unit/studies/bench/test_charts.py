@@ -19,7 +19,7 @@ def test_what_is_missing_is_left_out() -> None:
 
 @pytest.mark.skipif(not RECORDS.is_dir(), reason="the documentation is not beside the tests")
 def test_committed_records_have_a_chart() -> None:
-    assert next(iter(train_chart(read_json(RECORDS / "train-speed.json")).values)) == "no memory"
+    assert next(iter(train_chart(read_json(RECORDS / "train-speed.json")["shapes"]["tiny"]).values)) == "no memory"
     attached = attach_chart(read_json(RECORDS / "attach-speed.json")).values
     assert list(attached)[:2] == ["prefill, plain", "prefill, memory"]
     assert list(span_chart(read_json(RECORDS / "span.json")).values) == ["all heads", "one head"]

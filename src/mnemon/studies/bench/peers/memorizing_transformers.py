@@ -75,8 +75,8 @@ class Training:
 
 def main(shape: dict[str, Any]) -> None:
     """Answer one line when the memory is filled and a step was made, then one a round."""
-    torch.set_num_threads(1)
-    faiss.omp_set_num_threads(1)
+    torch.set_num_threads(shape["threads"])
+    faiss.omp_set_num_threads(shape["threads"])
     torch.manual_seed(shape["seed"])
     with build(shape).knn_memories_context(batch_size=shape["lanes"]) as memories:
         training = Training(shape, memories)
