@@ -12,7 +12,9 @@ class TrainConfig(Config):
     """How a model is trained: optimiser, learning rate, lanes, precision, checkpoints."""
 
     steps: int = Field(1000, ge=1, description="optimiser steps")
-    lanes: int = Field(8, ge=0, description="documents read side by side, all micro-batches together (0: step_tokens)")
+    lanes: int = Field(
+        8, ge=0, description="documents read side by side, all ranks and micro-batches together (0: step_tokens)"
+    )
     segment: int | None = Field(None, ge=1, description="tokens a lane and step (default: the model's)")
     step_tokens: int | None = Field(None, ge=1, description="tokens a step; with lanes 0, lanes are this / segment")
     part: int | None = Field(None, ge=1, description="characters after which a document is cut in two (null: never)")
@@ -42,6 +44,10 @@ class TrainConfig(Config):
     seed: int = Field(0, ge=0, description="start values, order of documents, dropout")
     checkpoint_every: int = Field(500, ge=1, description="steps between checkpoints")
     keep: int = Field(2, ge=1, description="checkpoints kept")
+    parallel: Literal["auto", "ddp", "fsdp"] = Field(
+        "auto", description="several ranks hold the weights whole (auto, ddp) or in shares (fsdp)"
+    )
+    patience: float = Field(600.0, gt=0, description="seconds that a rank waits for another before it gives up")
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -84,3 +90,15 @@ def dealt(config: TrainConfig, segment: int) -> TrainConfig:
             f"step_tokens {tokens:,}: segment {segment} and accumulate {config.accumulate} do not divide it evenly"
         )
     return config.replace(segment=segment, lanes=lanes)
+
+
+def dealt_rows(config: TrainConfig, ranks: int) -> int:
+    """Lanes of one micro-batch on one of so many ranks."""
+    rows, left = divmod(config.lanes, ranks * config.accumulate)
+    if left:
+        parts = f"{ranks} ranks" + (f" of accumulate {config.accumulate}" if config.accumulate > 1 else "")
+        raise Problem(
+            f"lanes {config.lanes} count all ranks together and cannot be dealt evenly to {parts}: "
+            f"take a multiple of {ranks * config.accumulate}"
+        )
+    return rows

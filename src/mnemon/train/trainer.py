@@ -1,3 +1,4 @@
+import contextlib
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -10,10 +11,10 @@ from torch import Tensor, nn
 from mnemon.config import Problem
 from mnemon.data import Batch
 from mnemon.model import MemoryState, Remembering, computing, key_drift
-from mnemon.train.config import TrainConfig, dealt
-from mnemon.train.flat import flatten, unflatten
+from mnemon.train.config import TrainConfig, dealt, dealt_rows
+from mnemon.train.engines import make_engine
 from mnemon.train.history import History
-from mnemon.train.optimizers import make_optimizers
+from mnemon.train.ranks import ALONE, Ranks
 from mnemon.train.schedule import factor
 
 Record = dict[str, Any]  # numbers by name
@@ -33,13 +34,14 @@ class Trainer:
     module with the same `forward`, `init_state`, `head.nll` and `project_`, on the device where it is to be trained.
     """
 
-    def __init__(self, model: nn.Module, config: TrainConfig):
-        self.model = cast(Any, model)
+    def __init__(self, model: nn.Module, config: TrainConfig, ranks: Ranks = ALONE):
+        self.model, self.ranks = cast(Any, model), ranks
         self.config = config if config.lanes else dealt(config, self.model.init_state(1, 0).segment)
         self.device = next(model.parameters()).device
-        self.optimizers = make_optimizers(model, config)
+        self.engine = make_engine(model, config, ranks)
+        self.optimizers = self.engine.optimizers
         self._highest = [[group["lr"] for group in optimizer.param_groups] for optimizer in self.optimizers]
-        rows = self.config.lanes // config.accumulate
+        rows = dealt_rows(self.config, ranks.size)
         self.states: list[MemoryState] = [self.model.init_state(rows) for _ in range(config.accumulate)]
         again = self.config.drift_every or self.config.reencode_every
         if again and not self.states[0].remembers:
@@ -48,19 +50,23 @@ class Trainer:
         self.step, self.tokens, self.seconds = 0, 0, 0.0
 
     def advance(self, batch: Batch) -> Record:
-        """Make one step and say how it went; on `Diverged` nothing has changed but the lanes that began a document."""
+        """Make one step and say how it went; on `Diverged` nothing has changed but the lanes that began a document.
+
+        Each rank is given the batch of all ranks, reads its own lanes of it, and says how the step went for all.
+        """
         begun = time.perf_counter()
         self.model.train()
         count = int((batch.targets >= 0).sum())
-        parts = _parts(batch, len(self.states))
+        parts = _parts(batch, self.ranks.share(len(batch.targets)), len(self.states))
         shares, updates = [], []
         for part, state in zip(parts, self.states, strict=True):
-            nll, update = self._backward(part, state, count)
+            with contextlib.nullcontext() if part is parts[-1] else self.engine.alone():
+                nll, update = self._backward(part, state, count)
             shares.append(nll)
             updates.append(update)
-        loss = self._finite("loss", torch.stack(shares).sum())
+        loss = self._finite("loss", self.ranks.sum(torch.stack(shares).sum()))
         limit = math.inf if self.config.clip is None else self.config.clip
-        norm = self._finite("gradient norm", nn.utils.clip_grad_norm_(self.model.parameters(), limit))
+        norm = self._finite("gradient norm", self.engine.clip(limit))
         lr = self._update()
         for part, state, update in zip(parts, self.states, updates, strict=True):
             state.commit(update, part.ends)
@@ -98,9 +104,10 @@ class Trainer:
         state.reset(batch.starts)
         tokens, targets = batch.tokens.to(self.device), batch.targets.to(self.device)
         with computing(self.device, self.config.precision):
-            output, update = self.model(tokens, state, batch.lengths)
-            nll = self.model.head.nll(output.hidden, targets).sum() / max(count, 1)
-        (nll + output.penalty / len(self.states)).backward()
+            nll, penalty, update = self.engine.forward(tokens, targets, state, batch.lengths)
+            nll = nll / max(count, 1)
+        # Gradients are averaged over the ranks, but every token of all ranks is to count alike.
+        (nll * self.ranks.size + penalty / len(self.states)).backward()
         return nll.detach(), update
 
     def _update(self) -> float:
@@ -111,24 +118,22 @@ class Trainer:
         for optimizer, highest in zip(self.optimizers, self._highest, strict=True):
             for group, lr in zip(optimizer.param_groups, highest, strict=True):
                 group["lr"] = lr * share
-            optimizer.step()
-            optimizer.zero_grad()
+        self.engine.step()
         self.model.project_()
         return config.lr * share
 
     def _finite(self, name: str, value: Tensor) -> float:
         number = value.item()
         if not math.isfinite(number):
-            self.model.zero_grad()
+            self.engine.zero_grad()
             raise Diverged(f"step {self.step + 1}: the {name} is {number}")
         return number
 
     def tensors(self) -> dict[str, dict[str, Tensor]]:
-        """Weights that learn, optimiser state and what the lanes remember, by name."""
-        names = {id(parameter): name for name, parameter in self.model.named_parameters()}
+        """What this rank holds of weights that learn and of optimiser state, and what its lanes remember, by name."""
         memory = {f"{i}.{name}": t for i, state in enumerate(self.states) for name, t in state.tensors().items()}
         read = {f"{i}.{name}": t for i, each in enumerate(self.histories) for name, t in each.tensors().items()}
-        groups = {"model": learned(self.model), "optimizer": flatten(self.optimizers, names), "memory": memory}
+        groups = {"model": self.engine.weights(), "optimizer": self.engine.moments(), "memory": memory}
         return groups | ({"history": read} if read else {})
 
     def values(self) -> dict[str, Any]:
@@ -140,21 +145,12 @@ class Trainer:
         """Continue where another trainer of the same config stood when it gave `tensors` and `values`."""
         if values["optimizer"] != self.config.optimizer:
             raise ValueError(f"saved with optimizer {values['optimizer']!r}, not {self.config.optimizer!r}")
-        if tensors["model"].keys() != learned(self.model).keys():
-            raise ValueError("other weights learn there")
-        self.model.load_state_dict(tensors["model"], strict=False)
-        unflatten(self.optimizers, dict(self.model.named_parameters()), tensors["optimizer"])
+        self.engine.load(tensors["model"], tensors["optimizer"])
         for i, state in enumerate(self.states):
             state.load(_under(f"{i}.", tensors["memory"]), self.device)
         for i, history in enumerate(self.histories):
             history.load(_under(f"{i}.", tensors.get("history", {})))
         self.step, self.tokens, self.seconds = values["step"], values["tokens"], values["seconds"]
-
-
-def learned(model: nn.Module) -> dict[str, Tensor]:
-    """Weights and buffers of a model by name, without weights that do not learn."""
-    frozen = {name for name, p in model.named_parameters(remove_duplicate=False) if not p.requires_grad}
-    return {name: tensor for name, tensor in model.state_dict().items() if name not in frozen}
 
 
 def drift_record(states: Sequence[MemoryState], again: Sequence[MemoryState]) -> Record:
@@ -173,7 +169,7 @@ def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
-def _parts(batch: Batch, n: int) -> list[Batch]:
-    """The rows of a batch dealt to `n` micro-batches."""
-    columns = [getattr(batch, field.name).chunk(n) for field in fields(batch)]
+def _parts(batch: Batch, own: slice, n: int) -> list[Batch]:
+    """The rows `own` of a batch dealt to `n` micro-batches."""
+    columns = [getattr(batch, field.name)[own].chunk(n) for field in fields(batch)]
     return [Batch(*rows) for rows in zip(*columns, strict=True)]

@@ -38,3 +38,13 @@ def test_in_another_thread_signals_are_left_alone() -> None:
     thread.start()
     thread.join()
     assert found == [False, before]
+
+
+@pytest.mark.usefixtures("handled")
+def test_sigterm_is_noted_like_ctrl_c_and_one_of_each_is_not_a_second() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with Interrupt() as interrupt:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGTERM)
+        assert interrupt.asked
+    assert signal.getsignal(signal.SIGTERM) is before
