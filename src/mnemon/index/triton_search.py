@@ -32,9 +32,9 @@ def streamed_search(
     A program streams over one part of the memory for a tile of queries. Key j of the part lies in lane j mod 128, and
     only each lane's best score is kept; the best k lanes of every part go to memory. An entry of the true top k lies in
     one of the k lanes of largest maximum, in its part and over all: otherwise k lanes would each hold something larger.
-    So a second kernel scores the members of k lanes again, about k sqrt(m)/8 keys a query, and sorts those. This is exact for
-    every input, without a bound that could fail, and asks nothing of the host. Two scores that differ by less than the
-    rounding of a float32 sum may change places.
+    So a second kernel scores the members of k lanes again, about k sqrt(m)/8 keys a query, and sorts those. This is
+    exact for every input, without a bound that could fail, and asks nothing of the host. Two scores that differ by less
+    than the rounding of a float32 sum may change places.
     """
     *lead, t, d = queries.shape
     m, heads = keys.shape[-2], (math.prod(lead[:-1]), lead[-1]) if lead else (1, 1)
