@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mnemon.studies.bench.attach_page import attach_lines
 from mnemon.studies.bench.decode import decode_lines, decode_table
+from mnemon.studies.bench.read import read_lines, read_table
 from mnemon.studies.bench.recall import recall_lines, recall_table
 from mnemon.studies.bench.span import span_lines, span_table
 from mnemon.studies.bench.train_page import train_lines, train_table
@@ -44,6 +45,12 @@ BENCH_TABLES = {
         "attention over as many tokens?",
         decode_table,
         decode_lines,
+    ),
+    "read-speed": Table(
+        "What it costs to read a document",
+        "How fast is a document remembered, and how fast is it read with a full memory, beside no memory?",
+        read_table,
+        read_lines,
     ),
     "attach-speed": Table(
         "What an attached memory costs",
