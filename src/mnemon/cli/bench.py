@@ -1,7 +1,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from mnemon.cli import bench_attach, bench_decode, bench_read, bench_recall, bench_span, bench_train
+from mnemon.cli import bench_attach, bench_cost, bench_decode, bench_read, bench_recall, bench_span, bench_train
 from mnemon.cli.bench_output import ready
 from mnemon.cli.flags import first_word, parse
 from mnemon.config import Problem, nearest
@@ -26,5 +26,6 @@ BENCHES: dict[str, tuple[type[Any], Callable[[Any, str], None]]] = {
     "span": (bench_span.Span, bench_span.run),
     "decode": (bench_decode.Decode, bench_decode.run),
     "read": (bench_read.Read, bench_read.run),
+    "cost": (bench_cost.Cost, bench_cost.run),
     "attach": (bench_attach.Attach, bench_attach.run),
 }

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mnemon.studies.bench.attach_page import attach_lines
+from mnemon.studies.bench.cost import cost_lines, cost_table
 from mnemon.studies.bench.decode import decode_lines, decode_table
 from mnemon.studies.bench.read import read_lines, read_table
 from mnemon.studies.bench.recall import recall_lines, recall_table
@@ -51,6 +52,13 @@ BENCH_TABLES = {
         "How fast is a document remembered, and how fast is it read with a full memory, beside no memory?",
         read_table,
         read_lines,
+    ),
+    "cost": Table(
+        "Costs grow as told",
+        "Do time, operations and bytes of a step grow with window, persistent vectors, memory, top-k, layers and rows "
+        "as the documentation tells?",
+        cost_table,
+        cost_lines,
     ),
     "attach-speed": Table(
         "What an attached memory costs",
