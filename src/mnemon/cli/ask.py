@@ -9,7 +9,7 @@ import tyro
 from tyro.conf import Positional
 
 from mnemon.cli import say
-from mnemon.cli.hosted import hosted, loaded
+from mnemon.cli.hosted import begun, hosted, loaded
 from mnemon.config import Problem
 from mnemon.generate import Sampling
 from mnemon.hosts import Passage, ask, drawing, passages
@@ -51,7 +51,7 @@ class Ask:
 
 def run(words: list[str]) -> None:
     host, command, config = hosted(Ask, words, PROG)
-    if not command.memory.exists():
+    if begun(command.memory):
         raise Problem(
             f"{command.memory}: no such memory; mnemon remember {host} --memory {command.memory} DOCS makes one"
         )

@@ -6,7 +6,8 @@ from typing import TypeVar
 from mnemon.cli.flags import changed, first_word, parse, value_of, with_sections
 from mnemon.config import Config, Problem
 from mnemon.hosts import Memory, MemoryConfig, host_settings, load_host
-from mnemon.memory import read_contents
+from mnemon.memory import is_memory, read_contents
+from mnemon.memory.folder import strangers
 from mnemon.train.run import pick_device
 
 
@@ -29,7 +30,7 @@ def hosted(kind: type[Command], words: list[str], prog: str) -> tuple[str, Comma
 
 def _settings(host: str, file: str | None) -> Attached:
     """How the model remembers where no flag says otherwise: as its folder says, in the layers of the memory's file."""
-    if file is None or not Path(file).exists():
+    if file is None or begun(Path(file)):
         return Attached(memory=host_settings(host))
     its = read_contents(Path(file)).fingerprint
     return Attached(memory=host_settings(host, layers=its.layers, positions=its.positions, value=its.value))
@@ -39,7 +40,12 @@ def loaded(host: str, config: MemoryConfig, file: Path, download: bool, device: 
     """The model with what the memory's file holds, or with nothing where there is no file yet."""
     memory = load_host(host, download, **dict(config))
     memory.model.to(pick_device(device))  # type: ignore[arg-type]  # transformers' annotation lacks devices
-    return Memory.load(file, memory.model, memory.tokenizer, verify=verify) if file.exists() else memory
+    return Memory.load(file, memory.model, memory.tokenizer, verify=verify) if not begun(file) else memory
+
+
+def begun(file: Path) -> bool:
+    """Whether there is nothing yet where a memory is to be; also where a process died before it wrote anything."""
+    return not file.exists() or (file.is_dir() and not is_memory(file) and not strangers(file))
 
 
 def check_folder(file: Path) -> None:

@@ -12,7 +12,7 @@ from mnemon.cli.memory import recalled
 from mnemon.cli.progress import Phases
 from mnemon.config import Problem
 from mnemon.hosts import Keeping, Remembered, remember, sources
-from mnemon.memory import Contents, read_contents
+from mnemon.memory import Contents, is_memory, read_contents
 
 PROG = "mnemon remember"
 NAMED = 3  # files that are named of those that were left out
@@ -60,7 +60,7 @@ def run(words: list[str]) -> None:
             )
         except KeyboardInterrupt:
             raise KeyboardInterrupt(f"interrupted; what was read is kept in {command.memory}: run it again") from None
-    contents = read_contents(command.memory) if command.memory.exists() else None
+    contents = read_contents(command.memory) if is_memory(command.memory) else None
     value = {
         "memory": str(command.memory),
         **asdict(done),

@@ -16,12 +16,13 @@ from mnemon.hosts.citing import Cited, Citing
 from mnemon.hosts.config import MemoryConfig
 from mnemon.hosts.fingerprint import tokenizer_digest, weights_digest
 from mnemon.hosts.namespaces import Namespaces, all_documents
+from mnemon.hosts.on_disk import OnDisk
 from mnemon.hosts.places import go_on
 from mnemon.hosts.reading import Progress, Reader
 from mnemon.hosts.segments import given, prefix
 from mnemon.hosts.sewing import seams, sew, unpick
 from mnemon.hosts.support import family
-from mnemon.memory import Document, DocumentStore, Fingerprint, Saved, load, save
+from mnemon.memory import Document, DocumentStore, Fingerprint, Saved, opened, save
 
 
 class Memory:
@@ -48,6 +49,7 @@ class Memory:
         for seam in self.seams:
             seam.owner = self
         self.citing = Citing(model, tokenizer, self.source)
+        self._on_disk: dict[Path, OnDisk] = {}
         if self.config.positions == "original":
             self.seams[0].handles += go_on(model, self.source)
         self.seams[0].handles.append(model.register_forward_pre_hook(self.citing.calls, with_kwargs=True))
@@ -157,8 +159,18 @@ class Memory:
         )
 
     def save(self, folder: str | Path, precision: str | None = None) -> Saved:
-        """Make the memory in `folder` this one: all of it or nothing. `precision`: see `mnemon.memory.save`."""
-        return save(folder, self.documents, self.fingerprint(), precision)
+        """Make the memory in `folder` this one: all of it or nothing. `precision`: see `mnemon.memory.writing`.
+
+        What was loaded from there or saved to it before, and is the same, is not even looked at.
+        """
+        documents, on_disk = self.documents, self.on_disk(folder)
+        done = save(folder, documents, self.fingerprint(), precision, on_disk.known(documents))
+        on_disk.note(documents, done.documents)
+        return done
+
+    def on_disk(self, folder: str | Path) -> OnDisk:
+        """What is known of a folder that was saved to, or loaded from."""
+        return self._on_disk.setdefault(Path(folder).absolute(), OnDisk())
 
     @classmethod
     def load(
@@ -177,13 +189,15 @@ class Memory:
         Keys and values are mapped from the disk where they can be; `verify` reads all of them and compares digests,
         which is advised before they are saved again.
         """
-        theirs, documents = load(folder, verify=verify)
+        contents, documents = opened(folder, verify=verify)
+        theirs = contents.fingerprint
         of_file = {"layers": theirs.layers, "positions": theirs.positions, "value": theirs.value}
         had = [seam.owner for seam in seams(model)]
         memory = had[0] if had else cls(model, tokenizer, MemoryConfig.parse({**of_file, **settings}, "attach"))
         assert isinstance(memory, cls)
         try:
             memory._take(folder, theirs, documents)
+            memory.on_disk(folder).note(documents, contents.documents)
         except BaseException:
             if not had:
                 unpick(model)

@@ -3,18 +3,21 @@
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
+from types import TracebackType
+from typing import Self
 
 from mnemon.config import Problem
 from mnemon.data.text import read_text
 from mnemon.hosts.memory import Memory
-from mnemon.memory import read_contents
-from mnemon.memory.folder import INDEX
+from mnemon.memory import Contents, Document, read_contents, writing
+from mnemon.memory.folder import is_memory
+from mnemon.memory.writer import refuse
 
 Note = Callable[[int, int, str], None]
-SHARE = 4  # reading takes at least so many times as long as saving: a large memory takes its time to save
 
 
 @dataclass(frozen=True)
@@ -76,33 +79,41 @@ def _below(folder: Path) -> list[Path]:
 
 
 class Keeping:
-    """A memory and the folder that it is kept in, to which nobody else may write meanwhile."""
+    """A memory and the folder that it is kept in. Within `with keeping:` nobody else may write to it."""
 
     def __init__(self, memory: Memory, folder: Path, precision: str | None = None):
         self.memory, self.folder, self.precision = memory, folder, precision
         self._saved = self._there()
-        self._since, self._took = perf_counter(), 0.0
-        self.unsaved = False
 
-    def save(self) -> None:
-        """Write what is not on the disk yet."""
-        if self.unsaved:
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            fingerprint = self.memory.fingerprint()
+            refuse(self.folder, self._unknown(), fingerprint)
+            self._writer = stack.enter_context(writing(self.folder, fingerprint, self.precision))
             if self._there() != self._saved:
                 raise Problem(f"{self.folder}: another process has written this memory meanwhile; run this again")
-            begun = perf_counter()
-            self.memory.save(self.folder, self.precision)
-            self._saved, self.unsaved = self._there(), False
-            self._since = perf_counter()
-            self._took = self._since - begun
+            documents, on_disk = self.memory.documents, self.memory.on_disk(self.folder)
+            on_disk.note(documents, self._writer.become(documents, on_disk.known(documents)).documents)
+            self._stack = stack.pop_all()
+        return self
 
-    def changed(self) -> None:
-        """Note that a document came or went; save, unless the last time took too long for that."""
-        self.unsaved = True
-        if perf_counter() - self._since >= SHARE * self._took:
-            self.save()
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
+        self._saved = self._there()
 
-    def _there(self) -> object:
-        return read_contents(self.folder).documents if (self.folder / INDEX).exists() else None
+    def keep(self) -> None:
+        """Bring to the disk what came or went since the last time: once it returns, it stays whatever happens."""
+        self.memory.on_disk(self.folder).bring(self.memory.source.stores, self._writer)
+
+    def _unknown(self) -> list[Document]:
+        documents = self.memory.documents
+        known = self.memory.on_disk(self.folder).known(documents)
+        return [each for each in documents if (each.namespace, each.name) not in known]
+
+    def _there(self) -> Contents | None:
+        return read_contents(self.folder) if is_memory(self.folder) else None
 
 
 def remember(
@@ -111,8 +122,8 @@ def remember(
     """Read the files into memory and keep it in its folder.
 
     A document that is remembered already is not read again; one whose text has changed since is a `Problem`, or is
-    `replace`d. Documents that have been read are saved one by one, or several at once where a save takes long, and
-    when reading is interrupted. `note` is told how many characters of how many are behind, and the rate.
+    `replace`d. Each is brought to the disk before the next is read. `note` is told how many characters of how many are
+    behind, how many documents are on the disk for good, and the rate.
     """
     memory, out, begun = keeping.memory, Remembered(), perf_counter()
     known = {each.name: each.text for each in memory.documents if each.namespace == namespace}
@@ -123,42 +134,48 @@ def remember(
         others = f" and {len(changed) - 1} more have" if len(changed) > 1 else " has"
         raise Problem(f"{changed[0]}{others} changed since being remembered: --replace forgets the old text")
     telling, had, gone = _Telling(note, sum(len(each.text) for each in fresh)), len(memory), 0
-    try:
+    with keeping if fresh else nullcontext():
         for each in fresh:
-            telling.begin(len(each.text))
             old = memory.source.store(namespace).count(each.name) if each.name in known else 0
+            telling.begin(len(each.text))
             if old:
                 came = memory.replace(each.name, None, namespace, telling, path=each.path)
-                out.replaced.append(each.name)
-                gone += old
             else:
                 came = memory.read(each.path, document=each.name, namespace=namespace, progress=telling)
-                out.read.append(each.name)
+            keeping.keep()
+            (out.replaced if old else out.read).append(each.name)
+            gone += old
             telling.end(came)
-            keeping.changed()
-    finally:
-        out.tokens, out.seconds = telling.tokens, perf_counter() - begun
-        out.evicted = had - gone + out.tokens - len(memory)
-        keeping.save()
+    out.tokens, out.seconds = telling.tokens, perf_counter() - begun
+    out.evicted = had - gone + out.tokens - len(memory)
     return out
 
 
 class _Telling:
-    """Tells how many characters are behind, one document after the other, and the rate in tokens."""
+    """Tells how many characters and documents are behind, and the rate in tokens.
+
+    The last characters of a document are behind when it is on the disk.
+    """
 
     def __init__(self, note: Note | None, total: int):
         self.note, self.total, self.begun = note, total, perf_counter()
-        self.behind = self.size = self.tokens = 0
+        self.behind = self.size = self.tokens = self.kept = 0
 
     def begin(self, size: int) -> None:
         """A document of so many characters is next."""
         self.size = size
 
     def end(self, tokens: int) -> None:
-        """It is behind, and had so many tokens."""
+        """It is behind, had so many tokens, and is on the disk."""
         self.behind, self.size, self.tokens = self.behind + self.size, 0, self.tokens + tokens
+        self.kept += 1
+        self._tell(self.behind, self.tokens)
 
     def __call__(self, done: int, of: int) -> None:
-        rate = (self.tokens + done) / max(perf_counter() - self.begun, 1e-9)
+        if done < of:
+            self._tell(self.behind + self.size * done // of, self.tokens + done)
+
+    def _tell(self, behind: int, tokens: int) -> None:
+        rate = tokens / max(perf_counter() - self.begun, 1e-9)
         if self.note is not None:
-            self.note(self.behind + self.size * done // max(of, 1), self.total, f"characters, {rate:,.0f} tokens/s")
+            self.note(behind, self.total, f"characters, {self.kept:,} kept, {rate:,.0f} tokens/s")

@@ -1,13 +1,13 @@
 import contextlib
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
 from mnemon.config import Problem
-from mnemon.memory.contents import Contents, Entry, absent, read
+from mnemon.memory.contents import Contents, Entry
 from mnemon.memory.fingerprint import Fingerprint
-from mnemon.memory.folder import INDEX, clean, locked, strangers
+from mnemon.memory.folder import clean, is_memory, locked, strangers
+from mnemon.memory.index_file import State, read, read_state, watched
 
 Used = TypeVar("Used")
 
@@ -16,30 +16,15 @@ def consistent(folder: Path, use: Callable[[Contents], Used]) -> Used:
     """What `use` makes of the memory in `folder`, begun again if a writer took away a file that it was to read."""
     while True:
         with watched(folder) as unchanged:
-            contents = read(folder)
+            state = read_state(folder)
             try:
-                return use(contents)
+                return use(state.contents)
             except FileNotFoundError as error:
-                if unchanged():
-                    (entry, *_) = [each for each in contents.documents if each.file == Path(error.filename).name]
+                if unchanged() and read_state(folder).tip == state.tip:
+                    (entry, *_) = [each for each in state.contents.documents if each.file == Path(error.filename).name]
                     raise Problem(
                         f"{error.filename}: document {entry}: the file is missing; put a copy in its place"
                     ) from None
-
-
-@contextlib.contextmanager
-def watched(folder: Path) -> Iterator[Callable[[], bool]]:
-    """Gives the question whether the index is still the file that it was: every writer puts another in its place."""
-    path = folder / INDEX
-    try:
-        handle = os.open(path, os.O_RDONLY)
-    except OSError:
-        raise absent(folder) from None
-    try:
-        # While it is open no other file gets its number.
-        yield lambda: os.path.samestat(os.fstat(handle), os.stat(path))
-    finally:
-        os.close(handle)
 
 
 @contextlib.contextmanager
@@ -48,21 +33,38 @@ def changing(folder: Path) -> Iterator[Contents | None]:
 
     Whether the body succeeds or fails: afterwards the folder has the files that its index names, and no others.
     """
-    if not os.path.exists(folder / INDEX):
+    with told(folder), alone(folder) as before:
+        yield before.contents if before else None
+
+
+@contextlib.contextmanager
+def told(folder: Path) -> Iterator[None]:
+    """What the system refuses is a `Problem` with the folder."""
+    try:
+        yield
+    except OSError as error:
+        raise Problem(f"{folder}: cannot be written ({error.strerror or error})") from None
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[State | None]:
+    """As `changing`, which says of every OSError that the folder cannot be written; here that is up to the body."""
+    if not is_memory(folder):
         _begin(folder)
     else:
         read(folder)  # nothing, not even a lock, is put into a folder that is no memory
-    try:
-        with locked(folder):
-            before = _present(folder)
-            clean(folder, before.files if before else ())
-            try:
-                yield before
-            finally:
-                now = _present(folder)
-                clean(folder, now.files if now else ())
-    except OSError as error:
-        raise Problem(f"{folder}: cannot be written ({error.strerror or error})") from None
+    with contextlib.ExitStack() as stack:
+        with told(folder):
+            stack.enter_context(locked(folder))
+            before = _settled(folder)
+        try:
+            yield before
+        except BaseException:
+            with contextlib.suppress(OSError):  # the next writer removes what is left
+                _settled(folder)
+            raise
+        with told(folder):
+            _settled(folder)
 
 
 def same(folder: Path, its: Fingerprint, expected: Fingerprint, whose: str = "this one") -> None:
@@ -77,14 +79,15 @@ def there(folder: Path, entry: Entry) -> bool:
 
 
 def _begin(folder: Path) -> None:
-    try:
+    with told(folder):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         strange = strangers(folder)
-    except OSError as error:
-        raise Problem(f"{folder}: cannot be written ({error.strerror or error})") from None
     if strange:
         raise Problem(f"{folder}: no memory, but a folder with {strange[0]!r} in it; give a new one")
 
 
-def _present(folder: Path) -> Contents | None:
-    return read(folder) if os.path.exists(folder / INDEX) else None
+def _settled(folder: Path) -> State | None:
+    """What the folder holds, after files that its index does not name were removed."""
+    state = read_state(folder) if is_memory(folder) else None
+    clean(folder, state.files if state else ())
+    return state

@@ -2,12 +2,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mnemon.memory.access import watched
-from mnemon.memory.contents import Contents, Entry, read
+from mnemon.memory.contents import Contents, Entry
 from mnemon.memory.document import Document
 from mnemon.memory.document_file import Damaged, DocumentFile
 from mnemon.memory.fingerprint import Fingerprint
 from mnemon.memory.folder import strangers, unnamed
+from mnemon.memory.index_file import read_state, watched
 
 
 @dataclass(frozen=True)
@@ -24,13 +24,16 @@ def check(folder: str | Path) -> list[Finding]:
     folder = Path(folder)
     while True:
         with watched(folder) as unchanged:
-            contents = read(folder)
+            state = read_state(folder)
+            contents = state.contents
             findings = [found for entry in contents.documents for found in _of_document(folder, contents, entry)]
-            if unchanged():  # else what was found may be of files that a writer took away
+            if (
+                unchanged() and read_state(folder).tip == state.tip
+            ):  # else what was found may be of files that a writer took away
                 break
     findings += [Finding(None, name, "no file of a memory") for name in strangers(folder)]
     left = "left by a writer that was interrupted; the next change of the memory removes it"
-    return findings + [Finding(None, name, left) for name in unnamed(folder, contents.files)]
+    return findings + [Finding(None, name, left) for name in unnamed(folder, state.files)]
 
 
 def _of_document(folder: Path, contents: Contents, entry: Entry) -> Iterator[Finding]:

@@ -80,16 +80,21 @@ def _parts(tensors: Mapping[str, Tensor]) -> Parts:
 
 
 class Stored(Mapping[int, Float[Tensor, "g n d"]]):
-    """Keys or values of a mapped file by layer, brought to `dtype` when they are asked for."""
+    """Keys or values of a mapped file by layer, but the first `evicted`, brought to `dtype` when they are asked for."""
 
-    def __init__(self, tensors: Mapping[str, Tensor], kind: str, layers: Sequence[int], dtype: torch.dtype) -> None:
+    def __init__(
+        self, tensors: Mapping[str, Tensor], kind: str, layers: Sequence[int], dtype: torch.dtype, evicted: int
+    ) -> None:
         self._tensors, self._kind, self._layers, self._dtype = tensors, kind, tuple(layers), dtype
+        self._evicted = evicted
 
     def __getitem__(self, layer: int) -> Float[Tensor, "g n d"]:
         if layer not in self._layers:
             raise KeyError(layer)
         name = f"{self._kind}.{layer}"
-        return decode(self._tensors[name], self._tensors.get(f"{name}.{LARGEST}"), self._dtype)
+        stored, largest = self._tensors[name], self._tensors.get(f"{name}.{LARGEST}")
+        first = self._evicted
+        return decode(stored[:, first:], None if largest is None else largest[:, first:], self._dtype)
 
     def __iter__(self) -> Iterator[int]:
         return iter(self._layers)
@@ -144,18 +149,19 @@ class DocumentFile:
             text = bytes(tensors["text"].numpy()).decode("utf-8", "surrogatepass")
         except UnicodeDecodeError as error:
             raise Damaged(self, f"its text is no UTF-8: {error}") from None
-        dtype = DTYPES[self.fingerprint.dtype]
+        dtype, first = DTYPES[self.fingerprint.dtype], self.entry.evicted
+        keys, values = (Stored(tensors, kind, self.fingerprint.layers, dtype, first) for kind in ("keys", "values"))
         return Document(
             self.entry.name,
             self.entry.namespace,
             self.entry.source,
             text,
             self.entry.time,
-            tensors["tokens"],
-            tensors["spans"],
-            tensors["positions"],
-            Stored(tensors, "keys", self.fingerprint.layers, dtype),
-            Stored(tensors, "values", self.fingerprint.layers, dtype),
+            tensors["tokens"][first:],
+            tensors["spans"][first:],
+            tensors["positions"][first:],
+            keys,
+            values,
         )
 
     def verify(self) -> None:
@@ -166,7 +172,7 @@ class DocumentFile:
             raise Damaged(self, "its bytes are not those that were written")
 
     def _wanted(self, text: tuple[int, ...]) -> dict[str, tuple[torch.dtype, tuple[int, ...]]]:
-        n, (g, d) = self.entry.entries, (self.fingerprint.heads, self.fingerprint.dim)
+        n, (g, d) = self.entry.evicted + self.entry.entries, (self.fingerprint.heads, self.fingerprint.dim)
         precision = self.entry.precision
         wanted = {
             "tokens": (torch.int64, (n,)),

@@ -13,8 +13,14 @@ from mnemon.config import Problem, sync_folder
 
 INDEX, LOCK = "index.json", ".lock"
 DOCUMENT = re.compile(r"[0-9a-f]{64}\.safetensors")  # named after its content
+PART = re.compile(r"[0-9a-f]{64}\.json")  # of the index, named after the content of what it follows
 UNFINISHED = re.compile(r"\.new-[0-9a-f]{16}")
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def is_memory(folder: str | Path) -> bool:
+    """Whether a memory was saved to `folder`; one that was begun, and not written before its writer died, is none."""
+    return os.path.exists(Path(folder) / INDEX)
 
 
 @contextlib.contextmanager
@@ -31,7 +37,15 @@ def locked(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise Problem(f"{folder}: another process is writing this memory; wait until it has ended") from None
+            who = os.pread(handle, 200, 0).decode("utf-8", "replace").strip() or "just begun"
+            raise Problem(
+                f"{folder}: another process ({who}) is writing this memory; wait until it has ended"
+            ) from None
+        with contextlib.suppress(
+            OSError
+        ):  # a full disk keeps nobody from forgetting: this is only what others are told
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, f"{os.getpid()} on {os.uname().nodename}\n".encode(), 0)
         yield
     finally:
         os.close(handle)
@@ -70,7 +84,7 @@ def _why(error: OSError, folder: Path, parts: Iterable[bytes | memoryview | mmap
 
 
 def clean(folder: Path, named: Collection[str]) -> None:
-    """Remove document files that are not `named`, and what an interrupted writer left; others' files stay."""
+    """Remove documents and parts of an index that are not `named`, and what was left unfinished; others' files stay."""
     left = unnamed(folder, named)
     for name in left:
         (folder / name).unlink()
@@ -89,4 +103,4 @@ def strangers(folder: Path) -> list[str]:
 
 
 def _ours(name: str) -> bool:
-    return bool(DOCUMENT.fullmatch(name) or UNFINISHED.fullmatch(name))
+    return any(pattern.fullmatch(name) for pattern in (DOCUMENT, PART, UNFINISHED))

@@ -1,15 +1,15 @@
 import functools
 import itertools
 import mmap
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from mnemon.config import Problem
 from mnemon.memory.access import changing, consistent, same, there
-from mnemon.memory.contents import Contents, Entry, read, write
+from mnemon.memory.contents import Contents, Entry
 from mnemon.memory.document_file import DocumentFile
-from mnemon.memory.folder import INDEX, put
+from mnemon.memory.folder import is_memory, put
+from mnemon.memory.index_file import read, write
 
 
 def merge(out: str | Path, folders: Sequence[str | Path], rename: bool = False) -> Contents:
@@ -20,7 +20,7 @@ def merge(out: str | Path, folders: Sequence[str | Path], rename: bool = False) 
     out, sources = Path(out), [Path(folder) for folder in folders]
     if not sources:
         raise Problem(f"{out}: no memories to merge")
-    if os.path.exists(out / INDEX):
+    if is_memory(out):
         raise Problem(
             f"{out}: there is a memory already; give a new folder to merge into, and this one among the others"
         )

@@ -13,6 +13,7 @@ DTYPES = {
 INT8 = "int8"
 STEPS = 127
 QUERIES, TOP_K = 64, 32
+AMONG = 16_384  # entries of older documents that queries are looked up among
 
 
 def keeps_all(precision: str, dtype: torch.dtype) -> bool:

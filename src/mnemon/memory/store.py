@@ -1,4 +1,4 @@
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -52,15 +52,20 @@ class DocumentStore:
         """Entries of a document; none where it is not remembered."""
         return sum(len(each) for each in self._documents if each.name == name)
 
-    def documents(self) -> list[Document]:
-        """All documents, oldest first; their keys and values are views of the buffers."""
+    def documents(self, names: Collection[str] | None = None) -> list[Document]:
+        """All documents, or those of these names, oldest first; their keys and values are views of the buffers."""
         found, start = [], self._first
         for each in self._documents:
-            place = slice(start, start + len(each))
-            keys, values = ({at: x[0, :, place] for at, x in side.items()} for side in (self._keys, self._values))
-            found.append(replace(each, keys=keys, values=values))
+            if names is None or each.name in names:
+                place = slice(start, start + len(each))
+                keys, values = ({at: x[0, :, place] for at, x in side.items()} for side in (self._keys, self._values))
+                found.append(replace(each, keys=keys, values=values))
             start += len(each)
         return found
+
+    def tokens(self) -> dict[str, Tensor]:
+        """Tokens of each document by its id, oldest first: the very same tensor as long as the document is the same."""
+        return {each.name: each.tokens for each in self._documents}
 
     def entries(self, layer: int) -> Entries | None:
         """What `layer` may search; None where nothing is stored."""

@@ -170,7 +170,9 @@ def test_of_two_processes_the_second_writer_gets_one_line_and_readers_read(tmp_p
     assert other.stdout is not None
     assert other.stdout.readline() == "held\n"
     for act in (lambda: save(folder, [], FINGERPRINT), lambda: forget(folder, "one")):
-        with pytest.raises(Problem, match="m: another process is writing this memory; wait until it has ended"):
+        with pytest.raises(
+            Problem, match=r"m: another process \(\d+ on .+\) is writing this memory; wait until it has ended"
+        ):
             act()
     assert len(load(folder)[1]) == 2
     assert files(folder) == before

@@ -10,8 +10,8 @@ from safetensors.torch import load_file, save_file
 
 from memories import FINGERPRINT, LAYERS, files, saved
 from mnemon.config import Problem
-from mnemon.memory import Contents, check, contents, forget, load, read_contents, save
-from mnemon.memory.contents import upgraded
+from mnemon.memory import check, forget, index_file, load, read_contents, save
+from mnemon.memory.index_file import State, read_state, upgraded
 
 
 def flip(path: Path, at: int) -> None:
@@ -30,7 +30,7 @@ def reindexed(folder: Path, change: Callable[[dict], None]) -> None:  # type: ig
     values = json.loads((folder / "index.json").read_text())
     del values["sha256"]
     change(values)
-    (folder / "index.json").write_text(json.dumps({**values, "sha256": contents._digest(values)}))
+    (folder / "index.json").write_text(json.dumps({**values, "sha256": index_file._digest(values)}))
 
 
 def test_a_whole_memory_has_nothing_wrong(tmp_path: Path) -> None:
@@ -89,16 +89,16 @@ def test_what_a_writer_takes_away_meanwhile_is_not_found_missing(
     folder = saved(tmp_path / "m")
     calls: list[Path] = []
 
-    def slow(where: Path) -> Contents:
-        found = read_contents(where)
+    def slow(where: Path) -> State:
+        found = read_state(where)
         calls.append(where)
         if len(calls) == 1:
             forget(folder, "two")  # between the index and the files that it names
         return found
 
-    monkeypatch.setattr("mnemon.memory.checks.read", slow)
+    monkeypatch.setattr("mnemon.memory.checks.read_state", slow)
     assert check(folder) == []
-    assert len(calls) == 2
+    assert len(calls) >= 2
 
 
 def test_a_missing_file_is_told(tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_a_document_file_outside_the_folder_is_refused(tmp_path: Path, name: str
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"version": 2}, "memory format 2, this mnemon reads up to 1; use a newer mnemon"),
+        ({"version": 3}, "memory format 3, this mnemon reads up to 2; use a newer mnemon"),
         ({"version": "1"}, "damaged: version '1'"),
         ({"format": "mnemon-checkpoint"}, "this is no memory of mnemon"),
         ({"documents": None}, "documents: Input should be"),

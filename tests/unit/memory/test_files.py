@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from memories import DIM, FINGERPRINT, HEADS, LAYERS, document, equal, files, fingerprint, saved
 from mnemon.config import Problem
 from mnemon.memory import Document, forget, load, read_contents, save, show
+from mnemon.memory.index_file import read_state
 
 
 def loaded(folder: Path) -> dict[str, Document]:
@@ -126,17 +127,17 @@ def test_forgetting_one_of_two_equal_documents_keeps_their_file(tmp_path: Path) 
 
 
 def test_a_reader_begins_again_when_a_writer_is_faster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder, read = saved(tmp_path / "m"), read_contents
+    folder = saved(tmp_path / "m")
     calls: list[Path] = []
 
     def slow(where: Path) -> object:
-        contents = read(where)
+        state = read_state(where)
         if not calls:
             calls.append(where)
             forget(folder, "two")  # between the index and the files that it names
-        return contents
+        return state
 
-    monkeypatch.setattr("mnemon.memory.access.read", slow)
+    monkeypatch.setattr("mnemon.memory.access.read_state", slow)
     assert list(loaded(folder)) == ["one"]
 
 
