@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import get_args
 
-from mnemon.index import INDEXES, StoreKind, find_store
+from mnemon.index import INDEXES, STORES, StoreKind, find_store
 from mnemon.index.kept import KeptKind
 from mnemon.model import AttentionConfig, ModelConfig
 from mnemon.pools import CacheConfig, KNNConfig, PersistentConfig, PoolsConfig
@@ -33,7 +33,7 @@ MIXTURES: dict[str, PoolsConfig] = {
 # On so few entries every one of them finds the very best; engines are held to few of the laws, for they are slow.
 ENGINES: dict[str, PoolsConfig] = {
     f"cache, {index} knn": PoolsConfig(cache=KV, knn=(JOINT if index == "faiss-flat" else GATED).replace(index=index))
-    for index in ("faiss-flat", "faiss-ivf", "faiss-hnsw", "scann")
+    for index in ("faiss-flat", "faiss-ivf", "faiss-hnsw", "scann", *STORES)
 }
 
 
@@ -127,3 +127,4 @@ STORE_KINDS: dict[str, tuple[StoreKind, float]] = {name: (find_store(name), 0.0)
     for name in INDEXES
     if isinstance(kind := find_store(name), KeptKind)
 }
+STORE_KINDS |= {name: (find_store(name), 0.0) for name in STORES}

@@ -6,6 +6,9 @@ from mnemon.index.bucketed import bucketed_search
 from mnemon.index.exact import exact_search
 from mnemon.index.faiss import flat, flat_search, graph, graph_search, inverted, inverted_search
 from mnemon.index.kept import Engine, KeptKind
+from mnemon.index.mapped import MappedStore
+from mnemon.index.mapped_folder import StoreShape
+from mnemon.index.mapped_kind import MappedKind
 from mnemon.index.named import Search, chosen, named
 from mnemon.index.scann import scann_search
 from mnemon.index.store import RingKind, RingStore
@@ -21,7 +24,7 @@ INDEXES: dict[str, Search] = {
 
 
 # Stores that are more than a ring and a search in it, by the name that `KNNConfig.index` gives them.
-STORES: dict[str, StoreKind] = {}
+STORES: dict[str, StoreKind] = {"mmap": MappedKind()}
 
 
 # How an index of INDEXES is begun that is kept with the entries; the others search a ring as it stands.
@@ -49,11 +52,13 @@ __all__ = [
     "STORES",
     "Engine",
     "KeptKind",
+    "MappedStore",
     "RingKind",
     "RingStore",
     "Search",
     "Store",
     "StoreKind",
+    "StoreShape",
     "bucketed_search",
     "exact_search",
     "find_index",
