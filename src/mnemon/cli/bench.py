@@ -1,7 +1,16 @@
 from collections.abc import Callable
 from typing import Any
 
-from mnemon.cli import bench_attach, bench_cost, bench_decode, bench_read, bench_recall, bench_span, bench_train
+from mnemon.cli import (
+    bench_attach,
+    bench_cost,
+    bench_decode,
+    bench_gpu_floor,
+    bench_read,
+    bench_recall,
+    bench_span,
+    bench_train,
+)
 from mnemon.cli.bench_output import ready
 from mnemon.cli.flags import first_word, parse
 from mnemon.config import Problem, nearest
@@ -27,5 +36,6 @@ BENCHES: dict[str, tuple[type[Any], Callable[[Any, str], None]]] = {
     "decode": (bench_decode.Decode, bench_decode.run),
     "read": (bench_read.Read, bench_read.run),
     "cost": (bench_cost.Cost, bench_cost.run),
+    "gpu-floor": (bench_gpu_floor.GpuFloor, bench_gpu_floor.run),
     "attach": (bench_attach.Attach, bench_attach.run),
 }
