@@ -5,6 +5,7 @@ from mnemon.index.base import Store, StoreKind
 from mnemon.index.bucketed import bucketed_search
 from mnemon.index.exact import exact_search
 from mnemon.index.faiss import flat, flat_search, graph, graph_search, inverted, inverted_search
+from mnemon.index.host import HostKind, HostStore
 from mnemon.index.kept import Engine, KeptKind
 from mnemon.index.mapped import MappedStore
 from mnemon.index.mapped_folder import StoreShape
@@ -24,7 +25,7 @@ INDEXES: dict[str, Search] = {
 
 
 # Stores that are more than a ring and a search in it, by the name that `KNNConfig.index` gives them.
-STORES: dict[str, StoreKind] = {"mmap": MappedKind()}
+STORES: dict[str, StoreKind] = {"host": HostKind(), "mmap": MappedKind()}
 
 
 # How an index of INDEXES is begun that is kept with the entries; the others search a ring as it stands.
@@ -51,6 +52,8 @@ __all__ = [
     "INDEXES",
     "STORES",
     "Engine",
+    "HostKind",
+    "HostStore",
     "KeptKind",
     "MappedStore",
     "RingKind",

@@ -25,6 +25,13 @@ def fetched(
     return Neighbours(keys, values, positions, rows, ids, scores > -math.inf, scores, write_count(keys))
 
 
+def brought(read: Neighbours, device: torch.device) -> Neighbours:
+    """The entries that were found, where they are asked for."""
+    rows, heads = read.rows[:, None, None, None], torch.arange(read.ids.shape[1])[:, None, None]
+    there = (read.keys[rows, heads, read.ids], read.values[rows, heads, read.ids], read.places(), read.scores)
+    return fetched(*(each.to(device) for each in there))
+
+
 def best_of(
     parts: Iterable[tuple[Float[Tensor, "*b n"], Int[Tensor, "*b n"]]], k: int
 ) -> tuple[Float[Tensor, "*b k"], Int[Tensor, "*b k"]]:

@@ -11,7 +11,7 @@ from torch import Tensor
 from mnemon.config import Problem, sync_folder
 from mnemon.index.base import Store
 from mnemon.index.exact import exact_search
-from mnemon.index.fetched import best_of, fetched
+from mnemon.index.fetched import best_of, brought
 from mnemon.index.mapped_files import CountsFile, MappedFile
 from mnemon.index.mapped_folder import StoreShape, begin, describe, described, locked, scratch
 from mnemon.ops import Neighbours, write_count
@@ -95,7 +95,7 @@ class MappedStore(Store):
         scores, ids = (torch.stack(each) for each in zip(*found, strict=True))
         there = scores > -torch.inf
         read = Neighbours(self.keys, self.values, self.positions, rows, ids, there, scores, write_count(self.keys))
-        return read if q.device.type == "cpu" else _brought(read, q.device)
+        return read if q.device.type == "cpu" else brought(read, q.device)
 
     def _searched(self, q: Tensor, k: int, row: int, limit: Tensor | None) -> tuple[Tensor, Tensor]:
         """Scores and slots of the best entries of a row for queries [h t d]."""
@@ -234,10 +234,3 @@ class MappedStore(Store):
         sync_folder(fresh)
         describe(self.folder, self.shape, fresh.name)
         shutil.rmtree(old)
-
-
-def _brought(read: Neighbours, device: torch.device) -> Neighbours:
-    """The entries that were found, where they are asked for."""
-    rows, heads = read.rows[:, None, None, None], torch.arange(read.ids.shape[1])[:, None, None]
-    there = (read.keys[rows, heads, read.ids], read.values[rows, heads, read.ids], read.places(), read.scores)
-    return fetched(*(each.to(device) for each in there))

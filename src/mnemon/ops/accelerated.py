@@ -10,9 +10,14 @@ from torch import Tensor
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 
-def accelerated(*tensors: Tensor) -> bool:
-    """Whether kernels of our own run: on a GPU, in the dtypes they are written for, where Triton is installed."""
-    return all(x.is_cuda and x.dtype in DTYPES for x in tensors) and find_spec("triton") is not None
+def accelerated(x: Tensor, *others: Tensor) -> bool:
+    """Whether kernels of our own run: for `x` on a GPU, with others there or in host memory that it can read.
+
+    In the dtypes they are written for, where Triton is installed.
+    """
+    if not x.is_cuda or find_spec("triton") is None:
+        return False
+    return all(y.dtype in DTYPES and (y.is_cuda or y.is_pinned()) for y in (x, *others))
 
 
 def kernels(module: str) -> ModuleType:
