@@ -2,6 +2,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
+from einops import rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
@@ -94,16 +95,37 @@ class RingStore(Store):
         slots = self.used()
         if not slots:
             return None
-        own, there = torch.equal(rows, torch.arange(len(self.written))), rows.to(q.device)
-        keys = self.keys[:, :, :slots] if own else self.keys[there, :, :slots]
-        full = bool((self.written[rows] >= slots).all())
-        valid = None if full else self.valid(slots)[there][:, None, None, :]  # b 1 1 m
-        if before is not None:
-            earlier = self.positions[there, None, :slots] < before.to(q.device)[:, :, None]  # b t m
-            valid = earlier[:, None] if valid is None else valid & earlier[:, None]
-        scores, ids = self.search(q, keys, top_k, valid)
+        there = rows.to(q.device)
+        if torch.equal(rows, torch.arange(len(self.written))):
+            scores, ids = self._best(q, top_k, slots, slice(None), before)
+        else:
+            sharing = [(row, (rows == row).nonzero().flatten()) for row in sorted(set(rows.tolist()))]
+            parts = [self._together(q, top_k, slots, row, each, before) for row, each in sharing]
+            order = torch.cat([each for _, each in sharing]).argsort().to(q.device)
+            scores, ids = (torch.cat(part)[order] for part in zip(*parts, strict=True))
         found = scores > -torch.inf
         return Neighbours(self.keys, self.values, self.positions, there, ids, found, scores, self.version)
+
+    def _together(
+        self, q: Tensor, top_k: int, slots: int, row: int, asking: Int[Tensor, " n"], before: Tensor | None
+    ) -> tuple[Float[Tensor, "n h t k"], Int[Tensor, "n h t k"]]:
+        """What rows `asking`, which share one row of the store (beams), find: asked as one, with no copy of it."""
+        folded = rearrange(q[asking.to(q.device)], "n h t d -> 1 h (n t) d")
+        limit = None if before is None else before[asking].reshape(1, -1)
+        found = self._best(folded, top_k, slots, slice(row, row + 1), limit)
+        scores, ids = (rearrange(each, "1 h (n t) k -> n h t k", n=len(asking)) for each in found)
+        return scores, ids
+
+    def _best(
+        self, q: Tensor, top_k: int, slots: int, rows: slice, before: Tensor | None
+    ) -> tuple[Float[Tensor, "b h t k"], Int[Tensor, "b h t k"]]:
+        """Scores and slots for queries of these rows of the store, each of its own."""
+        full = bool((self.written[rows] >= slots).all())
+        valid = None if full else self.valid(slots)[rows, None, None, :]  # b 1 1 m
+        if before is not None:
+            earlier = self.positions[rows, None, :slots] < before.to(q.device)[:, :, None]  # b t m
+            valid = earlier[:, None] if valid is None else valid & earlier[:, None]
+        return self.search(q, self.keys[rows, :, :slots], top_k, valid)
 
     def chosen(self, rows: Int[Tensor, " b2"]) -> "RingStore":
         there = rows.to(self.keys.device)

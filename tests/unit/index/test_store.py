@@ -261,3 +261,28 @@ def test_what_was_found_before_a_store_grew_stays_what_it_was() -> None:
     assert torch.equal(keys[:, :, :500], grown.keys[:, :, :500])
     assert grown.slots == 2048
     assert version > 0
+
+
+def test_rows_that_share_a_store_are_asked_together_without_a_copy() -> None:
+    asked = []
+
+    def search(q: Tensor, keys: Tensor, top_k: int, valid: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        asked.append((tuple(q.shape), keys.data_ptr()))
+        return exact_search(q, keys, top_k, valid)
+
+    draw = torch.Generator().manual_seed(0)
+    store = RingStore.empty(3, 2, 6, 5, torch.empty(0), search)
+    keys = torch.randn(3, 2, 6, 5, generator=draw)
+    store.write(keys, keys, torch.arange(6).expand(3, -1), torch.tensor([6, 4, 2]))
+    rows, q = torch.tensor([1, 0, 1, 1]), torch.randn(4, 2, 7, 5, generator=draw)
+    before = torch.randint(7, (4, 7), generator=draw)
+    for limit in (None, before):
+        asked.clear()
+        found, wanted = store.find(q, 3, rows, limit), store.chosen(rows).find(q, 3, torch.arange(4), limit)
+        assert found is not None
+        assert wanted is not None
+        assert torch.equal(found.valid, wanted.valid)
+        assert torch.equal(found.ids[found.valid], wanted.ids[wanted.valid])
+        assert torch.allclose(found.scores, wanted.scores)
+        assert [shape for shape, _ in asked] == [(1, 2, 7, 5), (1, 2, 21, 5), (4, 2, 7, 5)]
+        assert [where for _, where in asked[:2]] == [store.keys[row].data_ptr() for row in (0, 1)]
