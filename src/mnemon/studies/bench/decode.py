@@ -1,10 +1,12 @@
 """What a token costs when it is written: beside no memory, and beside attention over a cache of as many tokens."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from time import process_time
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,6 +17,7 @@ from mnemon.index import exact_search
 from mnemon.model import MemoryState, Transformer
 from mnemon.pools import KNNState
 from mnemon.report import Chart
+from mnemon.studies.bench.floor import Rates, Work, copy_rate
 from mnemon.studies.bench.recall import recall
 from mnemon.studies.bench.standing import full_state, keys_alike, one_thread, remembering_model, step, tokens
 from mnemon.studies.bench.turns import ratios, seconds, spreads, take_turns
@@ -24,6 +27,7 @@ from mnemon.studies.workers import Progress
 
 NONE, FULL = "no memory", "full attention"
 APPROXIMATE = "faiss-ivf:lists=1024,probes=16"
+RATED = 1 << 27  # bytes copied to have the rate at which memory is read
 ASKED = 16  # queries of a head, by which an index is held against the exact search
 
 
@@ -56,6 +60,9 @@ def bench_decode(plan: Plan | None = None, progress: Progress = lambda *_: None)
         if min(plan.sizes) < knn.top_k:
             raise Problem(f"a memory of {min(plan.sizes)} entries is smaller than top_k = {knn.top_k}")
         rows = [measure(plan, model, size, knn.top_k, progress) for size in plan.sizes]
+        rates = Rates(flops=math.inf, bytes=copy_rate(RATED))  # products with one query wait for what they read
+        for each in rows:
+            each["floor"] = {name: rates.floor(Work(bytes=n)) for name, n in least_read(model, each["size"]).items()}
     about = {**asdict(plan), "layers": model.config.n_layers, "memory_layers": list(knn.layers), "top_k": knn.top_k}
     return {"format": 1, "benchmark": "decode", **about, "rows": rows, "environment": machine()}
 
@@ -89,6 +96,19 @@ def measure(plan: Plan, model: Transformer, size: int, top_k: int, progress: Pro
         "build_seconds": built,
         "kernel": cached.kernel,
     }
+
+
+def least_read(model: Transformer, size: int) -> dict[str, int]:
+    """Bytes that a token reads at least: weights, window, and the keys compared or the keys and values attended to."""
+    config, like = model.config, next(model.parameters())
+    knn = config.pools.knn
+    assert knn is not None
+    wide = config.n_heads * config.head_dim * like.element_size()
+    head: Any = model.head
+    looked_up = 0 if head.tied else sum(each.numel() for each in model.embedding.parameters())
+    weights = (sum(each.numel() for each in model.parameters()) - looked_up) * like.element_size()
+    none = weights + config.n_layers * 2 * wide * config.window
+    return {NONE: none, "exact": none + len(knn.layers) * wide * size, FULL: none + config.n_layers * 2 * wide * size}
 
 
 def _write(model: Transformer, state: MemoryState, fed: Callable[[], Tensor], steps: int) -> None:
@@ -157,6 +177,12 @@ def decode_lines(record: Record) -> list[str]:
             cells = [f"{of['size']:,}", index, f"{1000 * of['seconds'][index]['median']:,.1f}"]
             cells += [f"{of['ratios'][f'{index}, none']['median']:.2f}", f"{1000 * full:,.0f}"]
             lines.append(row([*cells, f"{of['ratios'][index]['median']:.1f}", f"{of['recall'][index]:.3f}"]))
+    lines += ["", row(["remembered tokens", "", "ms a token", "floor, ms", "times the floor"]), row(["---"] * 5)]
+    for of in record["rows"]:
+        for name in (each for each in of["floor"] if each in of["seconds"]):
+            took, floor = of["seconds"][name]["median"], of["floor"][name]
+            cells = [f"{1000 * took:,.1f}", f"{1000 * floor:,.1f}", f"{took / floor:.2f}"]
+            lines.append(row([f"{of['size']:,}", name, *cells]))
     about = f"`{record['recipe']}`, {record['layers']} layers, {record['dtype']}, top {record['top_k']}"
     turns = f"{record['rounds']} rounds of {record['steps']} tokens"
     lines += ["", "How it was made:", "", f"- {about}; one thread, processor time, medians of {turns}, taken in turns."]
@@ -164,6 +190,8 @@ def decode_lines(record: Record) -> list[str]:
         *lines,
         "- Full attention: the same model, and in every layer one query a head against so many cached keys and values "
         "by the fastest kernel of PyTorch, without positions, masks or copies: less than a real cache takes.",
+        "- Floor: the bytes that a token has to read (weights, window, and the keys compared, or the keys and values "
+        "attended to) at the rate at which this machine copies.",
         "- Keys lie about 1024 centres, at a cosine of about 0.7 (`keys_alike`); recall: of queries drawn alike.",
     ]
 

@@ -15,8 +15,10 @@ def test_a_memory_stands_beside_none_and_full_attention() -> None:
         assert list(of["seconds"]) == [NONE, *SMALL.indexes, FULL]
         assert set(of["ratios"]) == {*SMALL.indexes, *(f"{index}, none" for index in SMALL.indexes)}
         assert of["recall"]["exact"] == 1.0
+        assert 0 < of["floor"][NONE] < of["floor"]["exact"] < of["floor"][FULL]
         assert 0.3 < of["recall"]["bucketed:buckets=32"] < 1
     assert decode_lines(found)[2].startswith("| 40 | exact | ")
+    assert sum(line.startswith("| 80 | full attention | ") for line in decode_lines(found)) == 1
     assert set(decode_chart(found).values["exact"]) == {40, 80}
 
 
