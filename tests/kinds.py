@@ -1,6 +1,10 @@
 """The models that the laws hold for: every recipe and every mixture of pools and positions, at a small odd size."""
 
+import atexit
+import shutil
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 from typing import get_args
 
 from mnemon.index import INDEXES, STORES, StoreKind, find_store
@@ -127,4 +131,6 @@ STORE_KINDS: dict[str, tuple[StoreKind, float]] = {name: (find_store(name), 0.0)
     for name in INDEXES
     if isinstance(kind := find_store(name), KeptKind)
 }
-STORE_KINDS |= {name: (find_store(name), 0.0) for name in STORES}
+LITE = Path(tempfile.mkdtemp(prefix="mnemon-tests-")) / "memory.db"
+atexit.register(shutil.rmtree, LITE.parent, ignore_errors=True)
+STORE_KINDS |= {name: (find_store(f"milvus:uri={LITE}" if name == "milvus" else name), 0.0) for name in STORES}

@@ -10,6 +10,8 @@ from mnemon.index.kept import Engine, KeptKind
 from mnemon.index.mapped import MappedStore
 from mnemon.index.mapped_folder import StoreShape
 from mnemon.index.mapped_kind import MappedKind
+from mnemon.index.milvus import MilvusStore
+from mnemon.index.milvus_kind import MilvusKind
 from mnemon.index.named import Search, chosen, named
 from mnemon.index.scann import scann_search
 from mnemon.index.store import RingKind, RingStore
@@ -25,7 +27,7 @@ INDEXES: dict[str, Search] = {
 
 
 # Stores that are more than a ring and a search in it, by the name that `KNNConfig.index` gives them.
-STORES: dict[str, StoreKind] = {"host": HostKind(), "mmap": MappedKind()}
+STORES: dict[str, StoreKind] = {"host": HostKind(), "mmap": MappedKind(), "milvus": MilvusKind()}
 
 
 # How an index of INDEXES is begun that is kept with the entries; the others search a ring as it stands.
@@ -56,6 +58,8 @@ __all__ = [
     "HostStore",
     "KeptKind",
     "MappedStore",
+    "MilvusKind",
+    "MilvusStore",
     "RingKind",
     "RingStore",
     "Search",

@@ -1,0 +1,138 @@
+"""The way to a Milvus: a local file (milvus-lite), a server or a cluster, all through one client."""
+
+import copy
+import importlib
+import json
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlparse
+
+from mnemon.config import Problem
+
+Answer = TypeVar("Answer")
+
+FORMAT = 1
+ABOUT = "about"  # the record that tells whose entries a collection holds, in the place of its tenant
+PATIENCE = 60.0  # seconds for which a server may be away, in the middle of what is asked of it
+FIRST, LONGEST = 0.1, 5.0  # seconds between two tries: doubled from the first to the longest
+WITHIN = 30.0  # seconds for one answer
+PARTITIONS = 16  # that tenants are spread over
+NAME_LENGTH = 256
+
+INDEXES: dict[str, dict[str, Any]] = {
+    "flat": {"index_type": "FLAT", "params": {}},
+    "hnsw": {"index_type": "HNSW", "params": {"M": 32, "efConstruction": 200}},
+    "ivf": {"index_type": "IVF_FLAT", "params": {"nlist": 256}},
+}
+SEARCHES: dict[str, dict[str, int]] = {"flat": {}, "hnsw": {"ef": 128}, "ivf": {"nprobe": 32}}
+
+
+class Connection:
+    """One Milvus. What is asked is asked again while a server is away; everything asked is safe to repeat."""
+
+    def __init__(self, uri: str, patience: float = PATIENCE):
+        self.uri, self.patience = uri, patience
+        self._milvus = pymilvus()
+        self.local = "://" not in uri
+        if self.local:
+            _check_file(Path(uri))
+        try:
+            self._client = self._milvus.MilvusClient(uri, timeout=WITHIN if self.local else 5.0)
+        except (self._milvus.MilvusException, ValueError) as error:
+            raise self._absent(error) from None
+
+    def ask(self, act: Callable[[Any], Answer]) -> Answer:
+        """What `act(client)` answers, tried again with growing pauses while the server is away."""
+        begun, pause = time.monotonic(), FIRST
+        while True:
+            try:
+                return act(self._client)
+            except self._milvus.MilvusException as error:
+                if self.local or time.monotonic() - begun + pause > self.patience:
+                    raise Problem(
+                        f"milvus {self.uri}: {error.message or error}; what it confirmed before is kept"
+                    ) from None
+                time.sleep(pause)
+                pause = min(2 * pause, LONGEST)
+
+    def brief(self, patience: float) -> "Connection":
+        """The same, with less patience."""
+        twin = copy.copy(self)
+        twin.patience = patience
+        return twin
+
+    def collection(self, name: str, dim: int, index: str, fingerprint: str) -> None:
+        """Have a collection for keys of size `dim`, made here or found; a `Problem` where it is another model's."""
+        if not self.ask(lambda client: client.has_collection(name, timeout=WITHIN)):
+            self.ask(lambda client: self._make(client, name, dim, index))
+            said = json.dumps([FORMAT, dim, fingerprint])
+            about = {"id": ABOUT, "tenant": said, "entry": 0, "pos": 0, "k": [0.0] * dim, "v": [0.0]}
+            self.ask(lambda client: client.upsert(name, [about], timeout=WITHIN))
+        self.ask(lambda client: client.load_collection(name, timeout=WITHIN))
+        self._check_collection(name, dim, fingerprint)
+
+    def _check_collection(self, name: str, dim: int, fingerprint: str) -> None:
+        asked = {"filter": f'id == "{ABOUT}"', "output_fields": ["tenant"], "consistency_level": "Strong"}
+        try:
+            said = self.ask(lambda client: client.query(name, timeout=WITHIN, **asked))
+            version, size, whose = json.loads(said[0]["tenant"])
+        except (Problem, IndexError, ValueError):
+            raise Problem(
+                f"milvus {self.uri}: collection {name} is none of ours; give another name: collection=NAME"
+            ) from None
+        if version != FORMAT:
+            raise Problem(f"milvus {self.uri}: collection {name} has format {version}, this version reads {FORMAT}")
+        if (size, whose) != (dim, fingerprint):
+            raise Problem(
+                f"milvus {self.uri}: collection {name} was filled by another model: its heads have size {size} and its "
+                f"fingerprint is {whose!r}, here they are {dim} and {fingerprint!r}; give another name: collection=NAME"
+            )
+
+    def _make(self, client: Any, name: str, dim: int, index: str) -> None:
+        kinds = self._milvus.DataType
+        schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
+        schema.add_field("id", kinds.VARCHAR, max_length=NAME_LENGTH, is_primary=True)
+        schema.add_field("tenant", kinds.VARCHAR, max_length=NAME_LENGTH, is_partition_key=True)
+        schema.add_field("entry", kinds.INT64)
+        schema.add_field("pos", kinds.INT64)
+        schema.add_field("k", kinds.FLOAT_VECTOR, dim=dim)
+        schema.add_field("v", kinds.ARRAY, element_type=kinds.FLOAT, max_capacity=max(dim, 2))
+        params = client.prepare_index_params()
+        params.add_index("k", metric_type="IP", **INDEXES[index])
+        client.create_collection(
+            name, schema=schema, index_params=params, consistency_level="Strong", num_partitions=PARTITIONS
+        )
+
+    def _absent(self, error: Exception) -> Problem:
+        if self.local:
+            return Problem(f"milvus {self.uri}: the file cannot be opened ({error})")
+        where = urlparse(self.uri)
+        found = "a server answers there that is no Milvus, or one that refuses us"
+        try:
+            socket.create_connection((where.hostname or "", where.port or 19530), timeout=5).close()
+        except OSError as reason:
+            found = f"nothing answers there ({reason.strerror or reason})"
+        return Problem(
+            f"milvus {self.uri}: {found}; start one (docker compose -f deploy/compose.yaml up), or give a file name "
+            "instead, such as uri=memory.db"
+        )
+
+
+def pymilvus() -> Any:
+    """The client's package, imported when it is asked for: it takes half a second."""
+    try:
+        return importlib.import_module("pymilvus")
+    except ImportError:
+        raise Problem("a memory in Milvus needs its client: pip install 'mnemon[milvus]'") from None
+
+
+def _check_file(path: Path) -> None:
+    if not path.absolute().parent.is_dir():
+        raise Problem(f"milvus {path}: there is no folder {path.parent}; make it first")
+    if path.suffix != ".db":
+        raise Problem(f"milvus {path}: a local file must end in .db, a server is http://HOST:19530")
+    if path.is_file():
+        raise Problem(f"milvus {path}: this is a file where milvus-lite 3 has a folder; give another name")

@@ -1,0 +1,164 @@
+"""What one store keeps in a collection: entries of its rows and heads, and how many were written."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mnemon.index.milvus_connection import SEARCHES, WITHIN, Connection
+
+BATCH = 2048  # entries of one message
+PAGE = 1024  # entries of one answer
+MOST = 16_384  # what Milvus gives at most
+AT_ONCE = 8  # searches that a server is asked for at the same time
+
+
+@dataclass(frozen=True)
+class Found:
+    """Entries: which of their row's they are, stream positions, keys and values, and a search's scores."""
+
+    entry: np.ndarray
+    pos: np.ndarray
+    keys: np.ndarray
+    values: np.ndarray
+    scores: np.ndarray
+
+
+@dataclass(frozen=True)
+class Search:
+    """The best `k` of a row's and head's entries from `first` to `behind` (not included) below a position."""
+
+    row: int
+    head: int
+    queries: list[list[float]]
+    k: int
+    first: int
+    behind: int
+    below: int | None
+
+
+@dataclass(frozen=True)
+class Tenant:
+    """The entries in `collection` that belong to the store `name`, each row and head a namespace of its own."""
+
+    connection: Connection
+    collection: str
+    name: str
+    dim: int
+    slots: int
+    index: str
+
+    def records(
+        self, row: int, entries: Sequence[int], keys: np.ndarray, values: np.ndarray, positions: np.ndarray
+    ) -> list[dict[str, Any]]:
+        """Records of keys [h n d], values [h n d] and positions [n] as a row's entries of those numbers.
+
+        The name of an entry follows from its slot, so that writing it twice writes it once, and it takes the place of
+        the one that stood there.
+        """
+        return [
+            {
+                "id": f"{self._of(row, head)}/{entry % self.slots}",
+                "tenant": self._of(row, head),
+                "entry": entry,
+                "pos": int(positions[j]),
+                "k": keys[head, j].tolist(),
+                "v": values[head, j].tolist(),
+            }
+            for head in range(len(keys))
+            for j, entry in enumerate(entries)
+        ]
+
+    def counts(self, name: str, first: int, second: int) -> dict[str, Any]:
+        """A record of two whole numbers under a name."""
+        return {
+            "id": f"{self.name}/{name}",
+            "tenant": self.name,
+            "entry": first,
+            "pos": second,
+            "k": [0.0] * self.dim,
+            "v": [0.0],
+        }
+
+    def write(self, records: Sequence[dict[str, Any]]) -> None:
+        for start in range(0, len(records), BATCH):
+            self._upsert(list(records[start : start + BATCH]))
+
+    def _upsert(self, part: list[dict[str, Any]]) -> None:
+        self.connection.ask(lambda client: client.upsert(self.collection, part, timeout=WITHIN))
+
+    def read_counts(self) -> dict[str, tuple[int, int]]:
+        """All records of two numbers, by name."""
+        asked = {"filter": f'tenant == "{self.name}"', "output_fields": ["id", "entry", "pos"], "limit": MOST}
+        found = self._query(asked)
+        return {each["id"].removeprefix(f"{self.name}/"): (each["entry"], each["pos"]) for each in found}
+
+    def search(self, searches: Sequence[Search]) -> list[list[Found]]:
+        """What each search finds for each of its queries, best first: all of them are sent at once to a server."""
+        if self.connection.local or len(searches) == 1:
+            return [self._search(each) for each in searches]
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            return list(pool.map(self._search, searches))
+
+    def _search(self, said: Search) -> list[Found]:
+        below = "" if said.below is None else f" && pos < {said.below}"
+        answers = self.connection.ask(
+            lambda client: client.search(
+                self.collection,
+                data=said.queries,
+                anns_field="k",
+                limit=said.k,
+                filter=self._between(said.row, said.head, said.first, said.behind) + below,
+                output_fields=["entry", "pos", "k", "v"],
+                search_params={"metric_type": "IP", "params": SEARCHES[self.index]},
+                consistency_level="Strong",
+                timeout=WITHIN,
+            )
+        )
+        return [self._found([hit["entity"] for hit in hits], [hit["distance"] for hit in hits]) for hits in answers]
+
+    def entries(self, row: int, head: int, first: int, behind: int) -> Iterator[Found]:
+        """All entries of a row and head in that range, page by page."""
+        for start in range(first, behind, PAGE):
+            asked = {
+                "filter": self._between(row, head, start, min(start + PAGE, behind)),
+                "output_fields": ["entry", "pos", "k", "v"],
+                "limit": PAGE,
+            }
+            hits = self._query(asked)
+            yield self._found(hits, [0.0] * len(hits))
+
+    def forget(self, row: int, heads: int, positions: tuple[int, int] | None = None) -> None:
+        """Delete what a row holds, or what it holds of the positions from the first to the second (not included)."""
+        only = "" if positions is None else f" && pos >= {positions[0]} && pos < {positions[1]}"
+        for head in range(heads):
+            self._delete(f'tenant == "{self._of(row, head)}"{only}')
+
+    def forget_counts(self) -> None:
+        """Delete the records of numbers."""
+        self._delete(f'tenant == "{self.name}"')
+
+    def _delete(self, what: str) -> None:
+        self.connection.ask(lambda client: client.delete(self.collection, filter=what, timeout=WITHIN))
+
+    def _query(self, asked: dict[str, Any]) -> list[dict[str, Any]]:
+        return list(
+            self.connection.ask(
+                lambda client: client.query(self.collection, consistency_level="Strong", timeout=WITHIN, **asked)
+            )
+        )
+
+    def _found(self, hits: Sequence[Any], scores: Sequence[float]) -> Found:
+        entry, pos = (np.array([hit[name] for hit in hits], dtype=np.int64) for name in ("entry", "pos"))
+        keys, values = (
+            np.array([list(hit[name]) for hit in hits], dtype=np.float32).reshape(-1, self.dim) for name in ("k", "v")
+        )
+        return Found(entry, pos, keys, values, np.array(scores, dtype=np.float32))
+
+    def _of(self, row: int, head: int) -> str:
+        return f"{self.name}/{row}/{head}"
+
+    def _between(self, row: int, head: int, first: int, behind: int) -> str:
+        return f'tenant == "{self._of(row, head)}" && entry >= {first} && entry < {behind}'
