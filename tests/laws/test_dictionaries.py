@@ -37,7 +37,7 @@ def test_scores_depend_on_distances_alone(name: str) -> None:
 
     def scores(here: int) -> torch.Tensor:
         query, offset = torch.tensor([here]), torch.arange(here - 7, here)
-        bias = scheme.bias(q, query[:, None] - offset)
+        bias = scheme.bias(q, here - offset)
         content = scheme.rotate(scheme.query(q), query) @ scheme.rotate(k, offset).mT
         return content if bias is None else content + bias
 

@@ -15,6 +15,8 @@ from mnemon.model.span import SpanConfig
 from mnemon.model.state import LayerView, MemoryState
 from mnemon.model.trace import LayerTrace, trace
 from mnemon.ops import (
+    Band,
+    Common,
     Hidden,
     Neighbours,
     Partial,
@@ -200,33 +202,56 @@ class Attention(nn.Module):
         call: Call,
     ) -> dict[str, Partial | None]:
         """What the context answers, and each other pool; None where one holds nothing at all."""
-        t, dropout = q.shape[2], self.config.dropout if self.training else 0.0
+        dropout = self.config.dropout if self.training else 0.0
         q, alone = q[:, : self.heads], q[:, self.heads :]
-        here = torch.arange(t, device=q.device)
-        distance = here[:, None] - context.offset
-        bias = scheme.bias(q, distance)
+        here = torch.arange(q.shape[2], device=q.device)
         asked = scheme.query(q)
+        turned = scheme.rotate(asked, here)
+        scaled = self._scaled(asked)
+        near = scaled if turned is asked else self._scaled(turned)
+        joined, common = self._joined(reads, scaled, call)
         parts: dict[str, Partial | None] = {}
         parts["context"] = partial_context(
-            self._scaled(scheme.rotate(asked, here)),
+            near,
             scheme.rotate(context.k, context.offset),
             context.v,
-            bias=None if bias is None else self._scaled(bias),
-            seen=context.seen(distance, 0 if self.config.own_token else 1, self.window),
-            weight=None if self.span is None else self.span(distance),
-            dropout=dropout,
-            merges=call.inspect or "joint" in self.merges.values(),
+            self._band(q, context, scheme),
+            common,
+            dropout,
+            merges="joint" in (merges for name, merges in self.merges.items() if name != joined),
+            weights=call.inspect,
         )
         for name, merges in self.merges.items():
             read = reads[name]
-            if isinstance(read, Shared):
-                asking = self._scaled(alone, self.heads) if merges == "beside" else self._scaled(asked)
-                parts[name] = self._shared(asking, read, dropout)
-            else:
+            if isinstance(read, Shared) and name != joined:
+                asking = self._scaled(alone, self.heads) if merges == "beside" else scaled
+                k, v = self._learned(read, q.dtype)
+                attend = partial_shared if k.shape[-1] == self.head_dim else partial_single
+                parts[name] = attend(asking, k, v, dropout)
+            elif name != joined:
                 parts[name] = partial_neighbours(self._scaled(q), read) if isinstance(read, Neighbours) else None
         return parts
 
-    def _shared(self, q: Float[Tensor, "b h t d"], read: Shared, dropout: float) -> Partial:
-        k = unit(read.k) if self.config.qk_norm else read.k
-        attend = partial_shared if k.shape[-1] == self.head_dim else partial_single
-        return attend(q, k.to(q.dtype), read.v.to(q.dtype), dropout)
+    def _band(self, q: Float[Tensor, "b h t d"], context: Context, scheme: Position) -> Band:
+        """How the recent past is seen, by distance."""
+        first = 0 if self.config.own_token else 1
+        last = max(min(self.window, context.k.shape[2] - 1), first)
+        distance = torch.arange(last, first - 1, -1, device=q.device)
+        bias = scheme.bias(q, distance)
+        weight = None if self.span is None else self.span(distance)
+        return Band(first, last, None if bias is None else self._scaled(bias), weight, context.valid)
+
+    def _joined(
+        self, reads: Mapping[str, object], q: Float[Tensor, "b h t d"], call: Call
+    ) -> tuple[str | None, Common | None]:
+        """The pool whose keys go into one softmax with the context, where nothing comes in between, and these keys."""
+        if not call.inspect and (self.gate is None or self.config.gate_over == "all"):
+            for name, merges in self.merges.items():
+                read = reads[name]
+                if merges == "joint" and isinstance(read, Shared):
+                    return name, Common(q, *self._learned(read, q.dtype))
+        return None, None
+
+    def _learned(self, read: Shared, dtype: torch.dtype) -> tuple[Float[Tensor, "h n d"], Float[Tensor, "h n d"]]:
+        """Keys and values that all rows share, as attention takes them."""
+        return (unit(read.k) if self.config.qk_norm else read.k).to(dtype), read.v.to(dtype)

@@ -20,11 +20,6 @@ class Context:
     valid: Bool[Tensor, "b n"] | None
     cached: int
 
-    def seen(self, distance: Int[Tensor, "t n"], first: int, window: int) -> Bool[Tensor, "#b #h t n"]:
-        """Keys at a distance from `first` to `window` that the row really holds."""
-        seen = (distance >= first) & (distance <= window)
-        return seen[None, None] if self.valid is None else seen & self.valid[:, None, None, :]
-
 
 def assemble(local: Hidden, cache: Hidden | Shared | None, project: Project, reach: int) -> Context:
     """The cache, trimmed to `reach` tokens before the segment, and the segment, side by side.

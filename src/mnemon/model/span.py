@@ -20,9 +20,9 @@ class AdaptiveSpan(nn.Module):
         self.limit, self.ramp, self.weight, self.offset = limit, ramp, penalty, offset
         self.ratio = nn.Parameter(torch.zeros(n_heads))
 
-    def forward(self, distance: Int[Tensor, "t n"]) -> Float[Tensor, "h t n"]:
+    def forward(self, distance: Int[Tensor, " x"]) -> Float[Tensor, "h x"]:
         """The factor m of each key at its distance, per head; in float32 at least, for distances reach thousands."""
-        z = (wide(self.ratio) * self.limit)[:, None, None]
+        z = (wide(self.ratio) * self.limit)[:, None]
         return ((self.ramp + z - (distance - self.offset)) / self.ramp).clamp(0.0, 1.0)
 
     def penalty(self) -> Float[Tensor, ""]:

@@ -1,5 +1,6 @@
+from mnemon.ops.band import Band
+from mnemon.ops.context import partial_context
 from mnemon.ops.dense import (
-    partial_context,
     partial_dense,
     partial_fused,
     partial_pointwise,
@@ -7,11 +8,14 @@ from mnemon.ops.dense import (
     partial_single,
 )
 from mnemon.ops.grouped import partial_grouped
-from mnemon.ops.kv import Hidden, Neighbours, Partial, Shared, wide, write_count
+from mnemon.ops.kv import Common, Hidden, Neighbours, Partial, Shared, wide, write_count
 from mnemon.ops.merge import added, beside, gated, joint
 from mnemon.ops.neighbours import partial_neighbours
+from mnemon.ops.window import partial_window
 
 __all__ = [
+    "Band",
+    "Common",
     "Hidden",
     "Neighbours",
     "Partial",
@@ -28,6 +32,7 @@ __all__ = [
     "partial_pointwise",
     "partial_shared",
     "partial_single",
+    "partial_window",
     "wide",
     "write_count",
 ]

@@ -125,22 +125,3 @@ def partial_fused(
         mask = mask.to(q.dtype)
     o = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout, scale=1.0)
     return Partial(o if empty is None else o.masked_fill(empty, 0.0), None)
-
-
-def partial_context(
-    q: Float[Tensor, "b h t d"],
-    k: Float[Tensor, "b h n d"],
-    v: Float[Tensor, "b h n d"],
-    bias: Float[Tensor, "#b #h t n"] | None = None,
-    seen: Bool[Tensor, "#b #h t n"] | None = None,
-    weight: Float[Tensor, "h t n"] | None = None,
-    dropout: float = 0.0,
-    merges: bool = True,
-) -> Partial:
-    """The faster path that can answer: `partial_fused`, or `partial_dense` where z or a soft span is wanted.
-
-    docs/architecture.md has a block that times both, forward and backward.
-    """
-    if merges or weight is not None:
-        return partial_dense(q, k, v, bias, seen, weight, dropout)
-    return partial_fused(q, k, v, bias, seen, dropout)

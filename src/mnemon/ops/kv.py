@@ -37,6 +37,15 @@ class Shared:
 
 
 @dataclass(frozen=True)
+class Common:
+    """Keys and values that all rows share, and the queries that ask them."""
+
+    q: Float[Tensor, "b h t d"]
+    k: Float[Tensor, "h n d"]
+    v: Float[Tensor, "h n d"]
+
+
+@dataclass(frozen=True)
 class Hidden:
     """Hidden states that attention projects to keys and values together with the segment, in one product."""
 

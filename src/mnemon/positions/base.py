@@ -35,11 +35,5 @@ class Position(nn.Module, ABC):
         """Queries for content scores against recent keys; unchanged unless the scheme adds a vector."""
 
     @abstractmethod
-    def bias(self, q: Float[Tensor, "b h t d"], distance: Int[Tensor, "t n"]) -> Float[Tensor, "#b h t n"] | None:
-        """What is added to q.k at each distance (query position minus key position), before scaling."""
-
-
-def by_distance(scores: Float[Tensor, "b h t s"], distance: Int[Tensor, "t n"]) -> Float[Tensor, "b h t n"]:
-    """Scores per distance laid out per key: column `distance[t, n]` of row t (clamped; masked keys hold rubbish)."""
-    index = distance.clamp(0, scores.shape[-1] - 1)
-    return scores.gather(-1, index.expand(*scores.shape[:2], *index.shape))
+    def bias(self, q: Float[Tensor, "b h t d"], distance: Int[Tensor, " x"]) -> Float[Tensor, "#b h #t x"] | None:
+        """What is added to q.k at each of these distances (query position minus key position), before scaling."""

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from mnemon.positions.base import Position, SchemeConfig, by_distance
+from mnemon.positions.base import Position, SchemeConfig
 
 
 class LearnedRelative(Position):
@@ -30,9 +30,8 @@ class LearnedRelative(Position):
     def query(self, q: Tensor) -> Tensor:
         return q
 
-    def bias(self, q: Float[Tensor, "b h t d"], distance: Int[Tensor, "t n"]) -> Float[Tensor, "b h t n"]:
-        reach = min(int(distance.max()) - self.first + 1, self.table.shape[1])
-        return by_distance(q @ self.table[:, : max(reach, 1)], distance - self.first)
+    def bias(self, q: Float[Tensor, "b h t d"], distance: Int[Tensor, " x"]) -> Float[Tensor, "b h t x"]:
+        return q @ self.table.index_select(1, (distance - self.first).clamp(0, self.table.shape[1] - 1))
 
 
 class LearnedConfig(SchemeConfig):

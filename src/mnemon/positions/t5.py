@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from mnemon.positions.base import Position, SchemeConfig
 
 
-def bucket(distance: Int[Tensor, "t n"], buckets: int, furthest: int) -> Int[Tensor, "t n"]:
+def bucket(distance: Int[Tensor, "*x"], buckets: int, furthest: int) -> Int[Tensor, "*x"]:
     """Causal T5 buckets: half exact, the rest logarithmic up to `furthest`, one for everything beyond."""
     exact = buckets // 2
     far = distance.clamp(min=exact).float()
@@ -44,9 +44,8 @@ class T5Bias(Position):
     def query(self, q: Tensor) -> Tensor:
         return q
 
-    def bias(self, q: Tensor, distance: Int[Tensor, "t n"]) -> Float[Tensor, "1 h t n"]:
-        index = bucket(distance, self.table.shape[1], self.furthest)
-        return self.table.index_select(1, index.flatten()).unflatten(1, index.shape).unsqueeze(0)
+    def bias(self, q: Tensor, distance: Int[Tensor, " x"]) -> Float[Tensor, "1 h 1 x"]:
+        return self.table.index_select(1, bucket(distance, self.table.shape[1], self.furthest))[None, :, None]
 
 
 def _distance(buckets: int, furthest: int) -> Float[Tensor, " buckets"]:

@@ -6,7 +6,7 @@ from jaxtyping import Float, Int
 from pydantic import Field
 from torch import Tensor, nn
 
-from mnemon.positions.base import Position, SchemeConfig, by_distance
+from mnemon.positions.base import Position, SchemeConfig
 
 
 def sinusoid(position: Int[Tensor, " n"], dim: int, dtype: torch.dtype) -> Float[Tensor, "n e"]:
@@ -40,15 +40,10 @@ class TransformerXLPosition(Position):
     def query(self, q: Float[Tensor, "b h t d"]) -> Float[Tensor, "b h t d"]:
         return q + self.u[:, None].to(q.dtype)
 
-    def bias(self, q: Float[Tensor, "b h t d"], distance: Int[Tensor, "t n"]) -> Float[Tensor, "b h t n"]:
-        distance = distance.clamp(0, self.clamp)
-        reach = torch.arange(max(int(distance.max()) + 1, 1), device=q.device)
-        r = (
-            self.project(sinusoid(reach, self.dim, self.project.weight.dtype))
-            .unflatten(-1, self.v.shape)
-            .transpose(0, 1)
-        )  # h s d
-        return by_distance((q + self.v[:, None].to(q.dtype)) @ r.mT.to(q.dtype), distance)
+    def bias(self, q: Float[Tensor, "b h t d"], distance: Int[Tensor, " x"]) -> Float[Tensor, "b h t x"]:
+        wave = sinusoid(distance.clamp(0, self.clamp), self.dim, self.project.weight.dtype)
+        r = self.project(wave).unflatten(-1, self.v.shape).transpose(0, 1)  # h x d
+        return (q + self.v[:, None].to(q.dtype)) @ r.mT.to(q.dtype)
 
 
 class TransformerXLConfig(SchemeConfig):

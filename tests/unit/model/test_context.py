@@ -1,7 +1,7 @@
 import torch
 from torch import Tensor
 
-from mnemon.model.context import Context, assemble
+from mnemon.model.context import assemble
 from mnemon.ops import Hidden, Shared
 
 B, H, T, C, D, E = 2, 3, 4, 5, 2, 6
@@ -55,17 +55,3 @@ def test_without_a_cache_there_is_the_segment_alone() -> None:
     found = assemble(here, None, project, reach=9)
     assert torch.equal(found.k, project(here.h)[0])
     assert (found.cached, found.valid is valid) == (0, True)
-
-
-def test_a_token_sees_its_window_of_what_the_row_holds() -> None:
-    offset = torch.arange(-3, 3)  # three cached keys, a segment of three
-    context = Context(torch.zeros(2, 1, 6, 1), torch.zeros(2, 1, 6, 1), offset, None, 3)
-    distance = torch.arange(3)[:, None] - offset
-    strict = [[0, 1, 1, 0, 0, 0], [0, 0, 1, 1, 0, 0], [0, 0, 0, 1, 1, 0]]
-    own = [[0, 1, 1, 1, 0, 0], [0, 0, 1, 1, 1, 0], [0, 0, 0, 1, 1, 1]]
-    assert torch.equal(context.seen(distance, first=1, window=2), torch.tensor(strict).bool()[None, None])
-    assert torch.equal(context.seen(distance, first=0, window=2), torch.tensor(own).bool()[None, None])
-    valid = torch.tensor([[0, 0, 1, 1, 1, 1], [1, 1, 1, 1, 1, 1]]).bool()
-    rowwise = Context(context.k, context.v, offset, valid, 3).seen(distance, first=1, window=2)
-    partial = [[0, 0, 1, 0, 0, 0], [0, 0, 1, 1, 0, 0], [0, 0, 0, 1, 1, 0]]
-    assert torch.equal(rowwise, torch.tensor([partial, strict]).bool()[:, None])

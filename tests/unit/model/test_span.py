@@ -15,7 +15,7 @@ def made(*ratios: float, limit: int = 6, ramp: int = 2, penalty: float = 0.5, of
 
 @pytest.mark.parametrize("offset", [0, 1])
 def test_factor_falls_from_one_to_zero_over_the_ramp_behind_the_span(offset: int) -> None:
-    found = made(0.0, 0.5, 1.0, offset=offset)(torch.arange(10)[None] + offset)
+    found = made(0.0, 0.5, 1.0, offset=offset)(torch.arange(10) + offset)
     expected = torch.tensor(
         # distance 0    1    2    3    4    5    6    7    8    9
         [
@@ -24,7 +24,7 @@ def test_factor_falls_from_one_to_zero_over_the_ramp_behind_the_span(offset: int
             [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.5, 0.0, 0.0],  # z = 6
         ]
     )
-    assert torch.equal(found, expected[:, None])
+    assert torch.equal(found, expected)
 
 
 def test_penalty_is_lambda_over_the_heads_times_the_sum_of_their_spans() -> None:
@@ -43,15 +43,15 @@ def test_project_brings_spans_back_between_nothing_and_the_limit() -> None:
 
 def test_only_the_ramp_moves_the_span() -> None:
     span = made(0.5)
-    factors = span(torch.tensor([[1, 4, 8]]))  # full, half, none
-    for factor, slope in zip(factors[0, 0], (0.0, 6 / 2, 0.0), strict=True):
+    factors = span(torch.tensor([1, 4, 8]))  # full, half, none
+    for factor, slope in zip(factors[0], (0.0, 6 / 2, 0.0), strict=True):
         assert torch.autograd.grad(factor, span.ratio, retain_graph=True)[0].item() == slope
 
 
 def test_long_distances_are_exact_in_bfloat16() -> None:
     span = made(0.5, limit=8192, ramp=32).bfloat16()
-    distance = torch.tensor([[4095, 4096, 4097, 4112, 4127, 4128, 4129]])
-    expected = torch.tensor([[1.0, 1.0, 31 / 32, 0.5, 1 / 32, 0.0, 0.0]])
+    distance = torch.tensor([4095, 4096, 4097, 4112, 4127, 4128, 4129])
+    expected = torch.tensor([1.0, 1.0, 31 / 32, 0.5, 1 / 32, 0.0, 0.0])
     assert torch.equal(span(distance)[0], expected)
 
 

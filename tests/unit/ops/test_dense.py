@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from mnemon.ops import Partial, partial_context, partial_dense, partial_fused, partial_shared, partial_single
+from mnemon.ops import Partial, partial_dense, partial_fused, partial_shared, partial_single
 
 B, H, T, N, D = 2, 3, 5, 7, 4
 INPUTS = ("q", "k", "v", "bias", "weight")
@@ -179,18 +179,6 @@ def test_outputs_keep_the_dtype_and_scores_are_at_least_float32(dtype: torch.dty
     assert part.z.dtype == torch.promote_types(dtype, torch.float32)
     tolerance = {torch.bfloat16: 2e-2, torch.float32: 1e-5, torch.float64: 1e-12}[dtype]
     torch.testing.assert_close(part.o.double(), exact.o, atol=tolerance, rtol=tolerance)
-
-
-@pytest.mark.parametrize(
-    ("merges", "span", "has_z"), [(True, False, True), (False, True, True), (True, True, True), (False, False, False)]
-)
-def test_context_takes_a_path_with_z_where_z_or_a_span_is_wanted(merges: bool, span: bool, has_z: bool) -> None:
-    given = inputs()
-    weight = given.pop("weight") if span else None
-    given.pop("weight", None)
-    part = partial_context(**given, seen=SEEN, weight=weight, merges=merges)
-    assert (part.z is not None) == has_z
-    torch.testing.assert_close(part.o, partial_dense(**given, seen=SEEN, weight=weight).o)
 
 
 def test_a_single_head_is_as_wide_as_all_queries_together() -> None:

@@ -1,0 +1,39 @@
+from jaxtyping import Float
+from torch import Tensor
+
+from mnemon.ops.band import Band
+from mnemon.ops.dense import partial_dense, partial_fused, partial_shared
+from mnemon.ops.kv import Common, Partial
+from mnemon.ops.merge import joint
+from mnemon.ops.window import partial_window
+
+LEAST = 16  # queries from which on a block of them is worth the calls that it takes
+SCORES = 1 << 14  # and scores of a head and row
+
+
+def partial_context(
+    q: Float[Tensor, "b h t d"],
+    k: Float[Tensor, "b h n d"],
+    v: Float[Tensor, "b h n d"],
+    band: Band,
+    common: Common | None = None,
+    dropout: float = 0.0,
+    merges: bool = True,
+    weights: bool = False,
+) -> Partial:
+    """Attention over the recent past, in one softmax with `common` keys where such are given.
+
+    `merges`: z is wanted; `weights`: these, too. By the fastest path that can answer: `partial_window`, `partial_fused`
+    or the reference, `partial_dense`.
+    """
+    t, n = q.shape[2], k.shape[2] + (0 if common is None else common.k.shape[1])
+    blocked = q.device.type == "cpu" and t >= LEAST and t * n >= SCORES
+    if blocked and not weights and not dropout and q.dtype == k.dtype == v.dtype:
+        return partial_window(q, k, v, band, common, merges)
+    bias, seen, weight = band.spread(t, k.shape[2], q.device)
+    if common is not None:
+        own = partial_dense(q, k, v, bias, seen, weight, dropout)
+        return joint([own, partial_shared(common.q, common.k, common.v, dropout)])
+    if merges or weights or weight is not None:
+        return partial_dense(q, k, v, bias, seen, weight, dropout)
+    return partial_fused(q, k, v, bias, seen, dropout)
