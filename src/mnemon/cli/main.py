@@ -22,6 +22,7 @@ COMMANDS = {
     "recipes": "the models that can be trained",
     "demo": "train two small models and show on one page what memory brings",
     "reproduce": "run a table of results and write its page",
+    "build-kernels": "compile what makes search on this CPU faster",
     "bench": "measure training speed, or what an index finds",
 }
 
@@ -62,7 +63,7 @@ def _dispatch(words: list[str]) -> None:
 
 
 def _help() -> str:
-    lines = [f"  {name:<12}{about}" for name, about in COMMANDS.items()]
+    lines = [f"  {name:<15}{about}" for name, about in COMMANDS.items()]
     return "\n".join(["usage: mnemon COMMAND [OPTIONS]", "", *lines, "", "mnemon COMMAND --help lists its options."])
 
 

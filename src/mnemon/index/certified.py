@@ -123,7 +123,8 @@ class _Tile:
 
     def _look(self, part: _Part, keys: Tensor, hidden: Tensor | None, start: int) -> None:
         """Note down which keys of a block may be among the best."""
-        bits = self._products(part, keys)
+        bits, apart = self._products(part, keys), self._apart(part)
+        self._lose(part, ~np.isfinite(apart))
         lowest = part.least
         for again in (False, True):  # first as if nothing below 0 could be among the best
             if again:
@@ -134,7 +135,7 @@ class _Tile:
             peaks = bits.view(-1, GROUP, self.buckets).amax(1).numpy()
             best = np.maximum(part.peaks, peaks)
             kth = np.partition(best, self.buckets - self.k, axis=1)[:, self.buckets - self.k]
-            part.least = np.where(part.lost, NONE, np.maximum(lowest, below(kth, self._apart(part))))
+            part.least = np.where(part.lost, NONE, np.maximum(lowest, below(kth, apart)))
             if (part.least > 0).all():
                 break
         part.peaks = best
@@ -178,6 +179,8 @@ class _Tile:
 
     def _lose(self, part: _Part, rows: np.ndarray) -> None:
         """Give up these rows: they are to be searched without rounding."""
+        if not rows.any():
+            return
         part.lost |= rows
         part.least[rows], part.count[rows] = NONE, 0
         part.found = [found[~rows[found >> 48]] for found in part.found]
@@ -188,9 +191,7 @@ class _Tile:
         row, score = _unpacked(found)
         good = score >= part.least[row]
         part.found, part.count = [found[good]], np.bincount(row[good], minlength=len(part.least))
-        many = part.count > CANDIDATES * self.k
-        if many.any():
-            self._lose(part, many)
+        self._lose(part, part.count > CANDIDATES * self.k)
 
     def _best(self, part: _Part) -> tuple[Tensor, Tensor, Tensor]:
         """Score the candidates again, in float32."""
@@ -201,7 +202,7 @@ class _Tile:
         count = np.bincount(row, minlength=n * t)
         first = count.cumsum() - count
         kth = score[np.minimum(first + self.k - 1, len(score) - 1)] if len(score) else part.least
-        least = np.where(count < self.k, LOWEST + 1, below(kth, self._apart(part)))
+        least = np.where(count < self.k, LOWEST + 1, below(kth.astype(np.int16), self._apart(part)))
         needed = np.bincount(row[score >= least[row]], minlength=n * t)
         order = np.argsort(needed, kind="stable")
         for begun in range(0, n * t if len(found) else 0, ROWS // 4):

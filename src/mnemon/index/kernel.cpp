@@ -80,7 +80,7 @@ inline Number kept(float x) { return x; }
 inline float plain(Number x) { return x; }
 #endif
 
-Reach round_row(const float *x, int d, Number *to) {
+Reach round_row(const float *x, int d, Number *to, bool rounds) {
     float length = 0, lost = 0;
 #pragma omp simd reduction(+ : length, lost)
     for (int i = 0; i < d; ++i) {
@@ -89,14 +89,17 @@ Reach round_row(const float *x, int d, Number *to) {
         length += y * y;
         lost += r * r;
     }
-    return {std::sqrt(double(length)), std::sqrt(double(lost))};
+    // Squares below the normal numbers may have counted as zero.
+    const double tiny = 0x1p-62 * std::sqrt(double(d));
+    return {std::sqrt(double(length)) + tiny, rounds ? std::sqrt(double(lost)) + tiny : 0};
 }
 
 double margin(const Reach &q, const Reach &keys, double shift, int d) {
     double rounded = q.lost * (keys.length + keys.lost) + q.length * keys.lost;
     double added = 4.0 * (d + 2) * 0x1p-24 * (q.length + q.lost) * (keys.length + keys.lost + shift);
     double tiny = 0x1p-126 * (2 * d + 2) * (1 + q.length + keys.length);
-    return 1.001 * (rounded + added + tiny);
+    const bool overflows = !((q.length + q.lost) * (keys.length + keys.lost + shift) < 0x1p126);
+    return overflows ? std::numeric_limits<double>::infinity() : 1.001 * (rounded + added + tiny);
 }
 
 // The scores of a panel for some queries: which of them reach a query's bound; they are stored where any does.
@@ -241,7 +244,8 @@ class Search {
         shift = 0;
         for (int i = 0; i < t; ++i) {
             read_row(on.q, on.q_narrow, head * on.q_head + (first + i) * on.q_row, d, wide.data());
-            asked[i] = round_row(wide.data(), d, queries.data() + size_t(i) * 2 * pairs);
+            asked[i] = round_row(wide.data(), d, queries.data() + size_t(i) * 2 * pairs,
+                                 FAST && !on.q_narrow);
         }
         if (on.centre) {
             double square = 0;
@@ -324,14 +328,14 @@ class Search {
                 float square = 0;
 #pragma omp simd reduction(+ : square)
                 for (int i = 0; i < d; ++i) square += widened(from[i]) * widened(from[i]);
-                grow({std::sqrt(double(square)), 0});
+                grow({std::sqrt(double(square)) + 0x1p-62 * std::sqrt(double(d)), 0});
                 continue;
             }
 #endif
             read_row(on.keys, on.keys_narrow, at, d, wide.data());
             if (on.centre)
                 for (int i = 0; i < d; ++i) wide[i] -= on.centre[head * d + i];
-            grow(round_row(wide.data(), d, into));
+            grow(round_row(wide.data(), d, into, FAST && (!on.keys_narrow || on.centre)));
         }
 #if FAST
         for (int p = 0; p < pairs; p += 16) {
@@ -354,8 +358,8 @@ class Search {
     }
 
     void grow(Reach of) {  // a length that is no number stays
-        if (!(of.length <= reach.length)) reach.length = of.length;
-        if (!(of.lost <= reach.lost)) reach.lost = of.lost;
+        if (of.length > reach.length || of.length != of.length) reach.length = of.length;
+        if (of.lost > reach.lost || of.lost != of.lost) reach.lost = of.lost;
     }
 
     void rebound() {

@@ -90,9 +90,9 @@ def test_the_products_of_few_and_of_many_queries_are_the_same(t: int, dtype: tor
     q, keys = drawn(dtype=dtype)
     scores, ids = exact_search(q[:, :, :t], keys, 7)
     exactly = (q[:, :, :t].double() @ keys.double().mT).gather(-1, ids)
-    torch.testing.assert_close(scores.double(), exactly, rtol=2e-2 if dtype != torch.float32 else 1e-5, atol=2e-2)
+    torch.testing.assert_close(scores.double(), exactly, rtol=1e-5, atol=1e-6)
     best = by_brute_force(q[:, :, :t].double(), keys.double(), 7)[0]
-    torch.testing.assert_close(exactly, best, rtol=2e-2, atol=2e-2)
+    torch.testing.assert_close(exactly, best, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.usefixtures("tiles")
@@ -109,11 +109,14 @@ def test_one_head_searches_as_many_do() -> None:
     assert torch.equal(exact_search(q[0, :1], keys[0, :1], 7)[1], exact_search(q, keys, 7)[1][0, :1])
 
 
-def test_scores_are_in_the_dtype_of_the_store_and_carry_no_gradient() -> None:
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64])
+def test_scores_are_in_float32_at_least_and_carry_no_gradient(dtype: torch.dtype) -> None:
     q, keys = drawn()
-    scores, _ = exact_search(q.requires_grad_(), keys.bfloat16(), 7)
-    assert scores.dtype == torch.bfloat16
+    scores, _ = exact_search(q.requires_grad_(), keys.to(dtype), 7)
+    assert scores.dtype == torch.promote_types(dtype, torch.float32)
     assert not scores.requires_grad
+    exactly = (q.double() @ keys.to(dtype).double().mT).topk(7, dim=-1)[0]
+    torch.testing.assert_close(scores.double(), exactly, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
