@@ -10,6 +10,7 @@ from mnemon.index.engine import by_heads
 from mnemon.index.kept import Engine
 
 LISTS, PROBES = 64, 16
+LEARNT = 64  # entries a list that clusters are learnt from: as good as faiss's 256, in a quarter of the time
 LINKS, BREADTH = 32, 128
 TRAINING = 39  # entries a list below which faiss warns that clusters cannot be learnt
 
@@ -63,7 +64,9 @@ class Faiss(Engine):
 
     def __init__(self, entries: np.ndarray, kind: str, **settings: int):
         faiss = _faiss()
-        self.index = faiss.index_factory(entries.shape[1], kind, faiss.METRIC_INNER_PRODUCT)
+        self.index: Any = faiss.index_factory(entries.shape[1], kind, faiss.METRIC_INNER_PRODUCT)
+        if kind.startswith("IVF"):
+            self.index.cp.max_points_per_centroid = LEARNT
         for name, value in settings.items():
             faiss.ParameterSpace().set_index_parameter(self.index, name, value)
         self.index.train(entries)
