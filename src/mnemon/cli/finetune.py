@@ -40,7 +40,7 @@ class Start:
 
 
 def run(words: list[str]) -> None:
-    further = resumed(words, PROG)
+    further = resumed(words, PROG, Resume)
     if further is not None:
         _resume(further)
         return

@@ -26,6 +26,8 @@ COMMANDS = {
     "bench": "measure training speed, or what an index finds",
 }
 
+ON_RANKS = ("train",)  # what several processes do together
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and give its exit status: 0 done, 1 the machine failed, 2 bad input, 130 interrupted."""
@@ -56,6 +58,10 @@ def _dispatch(words: list[str]) -> None:
             print(f"mnemon {__version__}")
         case ["--help" | "-h", *_]:
             print(_help())
+        case [name, *_] if name in COMMANDS and name not in ON_RANKS and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            if os.environ.get("RANK", "0") != "0":
+                raise SystemExit(2)  # rank 0 says it
+            raise Problem(f"{name} runs in one process: start it without torchrun; of several ranks is {ON_RANKS[0]}")
         case [name, *rest] if name in COMMANDS:
             importlib.import_module(f"mnemon.cli.{name.replace('-', '_')}").run(rest)
         case _:

@@ -2,14 +2,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import tyro
 
 from mnemon.cli import say
 from mnemon.cli.flags import changed, first_word, of_kinds, parse, with_sections
-from mnemon.cli.trained import Resume, resumed, shown
-from mnemon.config import read_json
+from mnemon.cli.trained import Further, Resume, resumed, shown
+from mnemon.config import Problem, read_json
 from mnemon.recipes import recipe
 from mnemon.train import RunConfig, read_config, resume, train
+from mnemon.train.config import Parallel
+from mnemon.train.ranks import speaks
 
 PROG = "mnemon train"
 
@@ -34,11 +38,33 @@ class Start:
     """print one JSON value at the end"""
 
 
+@dataclass(frozen=True, kw_only=True)
+class FurtherOnRanks(Further):
+    parallel: Parallel | None = None
+    """how several ranks hold the weights from now on (default: as it was begun)"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResumeOnRanks(Resume):
+    """Continue a training from its newest checkpoint, on as many ranks as before or on others."""
+
+    train_section: Annotated[FurtherOnRanks, tyro.conf.arg(name="train")] = FurtherOnRanks()
+
+
 def run(words: list[str]) -> None:
-    further = resumed(words, PROG)
+    try:
+        job = _job(words)
+    except Problem:
+        if speaks():
+            raise
+        raise SystemExit(2) from None  # all ranks were given the same words
+    job()
+
+
+def _job(words: list[str]) -> Callable[[], None]:
+    further = resumed(words, PROG, ResumeOnRanks)
     if further is not None:
-        _resume(further)
-        return
+        return _resume(further)
     name, rest = first_word(words, Start, f"{PROG} RECIPE")
     config = of_kinds(recipe(name), rest)
     command = parse(with_sections(Start, config), rest, f"{PROG} {name}")
@@ -47,20 +73,24 @@ def run(words: list[str]) -> None:
         config = config.replace(data__source=command.data)
     wanted = {name: True for name in ("strict", "download", "partial") if getattr(command, name)}
     config = config.replace(data=config.data.replace(**wanted))
-    _show(partial(train, config, command.out, start_from=command.start_from), config, command.out, command.json)
+    job = partial(train, config, command.out, start_from=command.start_from)
+    return partial(_show, job, config, command.out, command.json)
 
 
-def _resume(command: Resume) -> None:
+def _resume(command: ResumeOnRanks) -> Callable[[], None]:
     out, steps, config = command.resume, command.train_section.steps, read_config(command.resume)
     if steps is not None:
         config = config.replace(train__steps=steps)
-    _show(partial(resume, out, steps=steps), config, out, command.json)
+    job = partial(resume, out, steps=steps, parallel=command.train_section.parallel)
+    return partial(_show, job, config, out, command.json)
 
 
 def _show(job: Callable[..., Any], config: RunConfig, out: Path, as_json: bool) -> None:
     """Run the job under a progress bar and print where the run stands at its end."""
     total = config.train.steps
     last = shown(job, total, out, "config.json", PROG)
+    if not speaks():
+        return
     left_out = read_json(out / "corpus.json")["skipped"]
     value = {"run": str(out), **last, "skipped": left_out}
     say.result(value, as_json, lambda: f"{out}: {total} steps{_ended(last)}{say.skipped(left_out)}")

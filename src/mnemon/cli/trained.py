@@ -3,13 +3,15 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import tyro
+from rich.console import Console
 
 from mnemon.cli.flags import parse
 from mnemon.cli.progress import Phases, Steps
 from mnemon.train import Record
+from mnemon.train.ranks import speaks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,16 +31,19 @@ class Resume:
     """print one JSON value at the end"""
 
 
-def resumed(words: list[str], prog: str) -> Resume | None:
-    """What the words ask for, where it is to continue a training."""
+Resumes = TypeVar("Resumes", bound=Resume)
+
+
+def resumed(words: list[str], prog: str, kind: type[Resumes]) -> Resumes | None:
+    """What the words ask for, where it is to continue a training; `kind` has the flags."""
     asked = any(word.partition("=")[0] == "--resume" for word in words)
-    return parse(Resume, words, prog) if asked else None
+    return parse(kind, words, prog) if asked else None
 
 
 def shown(job: Callable[..., Any], total: int, out: Path, config: str, prog: str) -> Record:
     """Run the job under a progress bar; its last step. Interrupted, it can be continued once `out` has its config."""
     try:
-        with Phases() as show:
+        with Phases(None if speaks() else Console(quiet=True)) as show:
             steps = Steps(show, total)
             job(on_step=steps)
     except KeyboardInterrupt:

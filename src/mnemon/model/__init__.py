@@ -5,6 +5,7 @@ from mnemon.model.drift import Drift, key_drift
 from mnemon.model.embedding import EmbeddingConfig
 from mnemon.model.head import HeadConfig
 from mnemon.model.precision import Precision, computing
+from mnemon.model.rows import rows_cut, rows_joined
 from mnemon.model.span import AdaptiveSpan, SpanConfig
 from mnemon.model.state import LayerView, MemoryState, Remembering
 from mnemon.model.trace import LayerTrace, NeighbourTrace
@@ -35,5 +36,7 @@ __all__ = [
     "as_attention",
     "computing",
     "key_drift",
+    "rows_cut",
+    "rows_joined",
     "widened",
 ]

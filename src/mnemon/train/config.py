@@ -7,6 +7,8 @@ from mnemon.data import DataConfig
 from mnemon.model import ModelConfig, Precision
 from mnemon.train.schedule import Schedule
 
+Parallel = Literal["auto", "ddp", "fsdp"]
+
 
 class TrainConfig(Config):
     """How a model is trained: optimiser, learning rate, lanes, precision, checkpoints."""
@@ -44,7 +46,10 @@ class TrainConfig(Config):
     seed: int = Field(0, ge=0, description="start values, order of documents, dropout")
     checkpoint_every: int = Field(500, ge=1, description="steps between checkpoints")
     keep: int = Field(2, ge=1, description="checkpoints kept")
-    parallel: Literal["auto", "ddp", "fsdp"] = Field(
+    save_beside: bool = Field(False, description="checkpoints are written while training goes on")
+    valid_every: int | None = Field(None, ge=1, description="steps between looks at the loss on unseen documents")
+    valid_batches: int = Field(20, ge=1, description="pieces that each lane then reads of them")
+    parallel: Parallel = Field(
         "auto", description="several ranks hold the weights whole (auto, ddp) or in shares (fsdp)"
     )
     patience: float = Field(600.0, gt=0, description="seconds that a rank waits for another before it gives up")

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from mnemon.train.flat import flatten, unflatten
+from mnemon.train.ranks import Ranks
 
 # Of a tensor of which this rank holds only some rows: the first of them, the one behind the last.
 Place = tuple[int, int]
@@ -57,7 +58,7 @@ class Engine(ABC):
 
     @abstractmethod
     def weights(self) -> dict[str, Tensor]:
-        """What this rank holds of the weights that learn, by name."""
+        """What this rank has to write of the weights that learn, by name."""
 
     @abstractmethod
     def places(self) -> dict[str, Place]:
@@ -69,15 +70,15 @@ class Engine(ABC):
 
     @abstractmethod
     def moments(self) -> dict[str, Tensor]:
-        """What this rank holds of the optimisers' state, as `parameter/quantity`."""
+        """What this rank has to write of the optimisers' state, as `parameter/quantity`."""
 
 
 class Whole(Engine):
     """Every rank holds all weights; alone, or with gradients averaged by DistributedDataParallel as backward goes."""
 
-    def __init__(self, model: nn.Module, make: MakeOptimizers, ddp: bool = False):
-        self.model = model
-        self._wrapped = nn.parallel.DistributedDataParallel(Loss(model)) if ddp else None
+    def __init__(self, model: nn.Module, make: MakeOptimizers, ranks: Ranks):
+        self.model, self.ranks = model, ranks
+        self._wrapped = nn.parallel.DistributedDataParallel(Loss(model)) if ranks.size > 1 else None
         self._loss = self._wrapped or Loss(model)
         self.optimizers = make(model)
         self.names = {id(parameter): name for name, parameter in model.named_parameters()}
@@ -101,10 +102,10 @@ class Whole(Engine):
         self.model.zero_grad()
 
     def weights(self) -> dict[str, Tensor]:
-        return learned(self.model)
+        return learned(self.model) if self.ranks.first else {}
 
     def moments(self) -> dict[str, Tensor]:
-        return flatten(self.optimizers, self.names)
+        return flatten(self.optimizers, self.names) if self.ranks.first else {}
 
     def places(self) -> dict[str, Place]:
         return {}

@@ -17,7 +17,7 @@ def make_engine(model: nn.Module, config: TrainConfig, ranks: Ranks) -> Engine:
         return make_optimizers(model, config)
 
     if ranks.size == 1 or config.parallel != "fsdp":
-        return Whole(model, make, ddp=ranks.size > 1)
+        return Whole(model, make, ranks)
     if config.drift_every or config.reencode_every:
         raise Problem("drift_every and reencode_every read with all weights at once: take parallel ddp")
     # Its import takes as long as torch's own, so it waits until it is wanted.

@@ -108,7 +108,7 @@ def resume_finetune(
         if weights_digest(memory.model) != digest:
             raise Problem(f"{config.host}: other weights than when {out} was begun; restore them to continue")
         session = _session(config, memory, out, corpus)
-        session.load(checkpoint.tensors, checkpoint.values, str(checkpoint.path))
+        session.load(checkpoint)
         _write(out, config, digest)
         session.run(on_step)
         save_host(memory, out)

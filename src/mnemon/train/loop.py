@@ -4,8 +4,9 @@ from mnemon.config import Problem, write_json
 from mnemon.data import Corpus, Lanes, Tokenizer, load_corpus, load_tokenizer, make_tokenizer
 from mnemon.model import ModelConfig, Transformer
 from mnemon.train.checkpoint import newest
-from mnemon.train.config import RunConfig, dealt
+from mnemon.train.config import Parallel, RunConfig, dealt
 from mnemon.train.randomness import seeded
+from mnemon.train.ranks import Ranks, joined
 from mnemon.train.run import (
     ADDED,
     DROPPED,
@@ -28,33 +29,38 @@ def train(
     on_step: OnStep | None = None,
     start_from: Path | str | None = None,
 ) -> Path:
-    """Train a model into the run folder `out`, which must be new or empty.
+    """Train a model into the run folder `out`, which must be new or empty; under torchrun together with other ranks.
 
     `start_from`: a run whose weights, by name, and tokenizer the new one begins with; a gate, span or persistent
     vectors that it lacks keep their start values, and gates of layers that have no memory any more are left behind.
     Memory size, `top_k` and layers may thus be others. Ctrl-C saves a checkpoint after the current step.
     """
     out = Path(out)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise Problem(f"{out}: already there; choose another folder, or continue that run with --resume")
-    # A folder that is no run says so before anything is read.
-    before = None if start_from is None else read_config(Path(start_from))
-    device = pick_device(config.train.device)
-    corpus = load_corpus(config.data.source, config.data) if corpus is None else corpus
-    tokenizer = _tokenizer(config, corpus, tokenizer, start_from)
-    config = _resolved(config, tokenizer)
-    with seeded(config.train.seed, device, config.train.threads):
-        model = config.model.build(config.train.seed)
-        if start_from is not None and before is not None:
-            take_weights(model, Path(start_from) / "model.safetensors", ADDED, DROPPED)
-            _begin_memories(model, config.model, before.model)
-        session = _session(out, config, model.to(device), corpus, tokenizer)
-        out.mkdir(parents=True, exist_ok=True)
-        tokenizer.save(out / "tokenizer.json")
-        write_json(out / "corpus.json", described(corpus))
-        session.save()
-        write_config(out, config)  # last: a folder with a config can be resumed
-        session.run(on_step)
+    with joined(config.train.parallel, config.train.patience) as ranks:
+        with ranks.together():
+            if out.exists() and (not out.is_dir() or any(out.iterdir())):
+                raise Problem(f"{out}: already there; choose another folder, or continue that run with --resume")
+            # A folder that is no run says so before anything is read.
+            before = None if start_from is None else read_config(Path(start_from))
+            device = pick_device(config.train.device)
+            corpus = load_corpus(config.data.source, config.data) if corpus is None else corpus
+            tokenizer = _tokenizer(config, corpus, tokenizer, start_from)
+            config = _resolved(config, tokenizer)
+        with seeded(config.train.seed, device, config.train.threads, ranks.rank):
+            with ranks.together():
+                model = config.model.build(config.train.seed)
+                if start_from is not None and before is not None:
+                    take_weights(model, Path(start_from) / "model.safetensors", ADDED, DROPPED)
+                    _begin_memories(model, config.model, before.model)
+            session = _session(out, config, model.to(device), corpus, tokenizer, ranks)
+            if ranks.first:
+                out.mkdir(parents=True, exist_ok=True)
+                tokenizer.save(out / "tokenizer.json")
+                write_json(out / "corpus.json", described(corpus))
+            session.save()
+            if ranks.first:
+                write_config(out, config)  # last: a folder with a config can be resumed
+            session.run(on_step)
     return out
 
 
@@ -63,29 +69,35 @@ def resume(
     corpus: Corpus | None = None,
     on_step: OnStep | None = None,
     steps: int | None = None,
+    parallel: Parallel | None = None,
 ) -> Path:
     """Continue a run from its newest checkpoint, to the loss values it would have had without the interruption.
 
-    `steps`: train to this step instead of the one in its config.
+    `steps`: train to this step instead of the one in its config. `parallel`: hold the weights in this way. The ranks
+    may be more or fewer than before.
     """
     out = Path(out)
-    config = read_config(out)
-    if steps is not None:
-        config = config.replace(train__steps=steps)
-    device = pick_device(config.train.device)
-    tokenizer = load_tokenizer(out / "tokenizer.json")
-    checkpoint = newest(out / "checkpoints")
-    done = checkpoint.values["step"]
-    if done > config.train.steps:
-        raise Problem(f"{out}: already trained for {done} steps, more than {config.train.steps}")
-    corpus = load_corpus(config.data.source, config.data) if corpus is None else corpus
-    with seeded(config.train.seed, device, config.train.threads):
-        model = config.model.build(config.train.seed).to(device)
-        session = _session(out, config, model, corpus, tokenizer)
-        session.load(checkpoint.tensors, checkpoint.values, str(checkpoint.path))
-        remove_torn(out)
-        write_config(out, config)
-        session.run(on_step)
+    changes = {"train__steps": steps, "train__parallel": parallel}
+    config = read_config(out).replace(**{name: value for name, value in changes.items() if value is not None})
+    with joined("auto", config.train.patience) as ranks:
+        with ranks.together():
+            device = pick_device(config.train.device)
+            tokenizer = load_tokenizer(out / "tokenizer.json")
+        checkpoint = newest(out / "checkpoints", ranks)
+        done = checkpoint.values["step"]
+        if done > config.train.steps:
+            raise Problem(f"{out}: already trained for {done} steps, more than {config.train.steps}")
+        with ranks.together():
+            corpus = load_corpus(config.data.source, config.data) if corpus is None else corpus
+        with seeded(config.train.seed, device, config.train.threads, ranks.rank):
+            model = config.model.build(config.train.seed).to(device)
+            session = _session(out, config, model, corpus, tokenizer, ranks)
+            with ranks.together():
+                session.load(checkpoint)
+            if ranks.first:
+                remove_torn(out)
+                write_config(out, config)
+            session.run(on_step)
     return out
 
 
@@ -119,9 +131,24 @@ def _resolved(config: RunConfig, tokenizer: Tokenizer) -> RunConfig:
     return config.replace(model__vocab_size=vocabulary, model__segment=train.segment, train=train)
 
 
-def _session(out: Path, config: RunConfig, model: Transformer, corpus: Corpus, tokenizer: Tokenizer) -> Session:
+def _session(
+    out: Path, config: RunConfig, model: Transformer, corpus: Corpus, tokenizer: Tokenizer, ranks: Ranks
+) -> Session:
     train = config.train
-    lanes = Lanes(corpus.train, tokenizer, train.lanes, config.model.segment, train.seed, part=train.part)
+    segment, cache = config.model.segment, {}  # type: ignore[var-annotated]
+    lanes = Lanes(corpus.train, tokenizer, train.lanes, segment, train.seed, part=train.part)
+
+    def valid() -> Lanes:
+        return Lanes(corpus.valid, tokenizer, train.lanes, segment, 0, shuffle=False, epochs=1, cache=cache)
+
+    if train.valid_every and not corpus.valid:
+        raise Problem(f"valid_every {train.valid_every}: {corpus.name} has no unseen documents to look at")
     return Session(
-        out, Trainer(model, train), lanes, corpus, lambda weights: write_weights(out, weights), config.model.faithful
+        out,
+        Trainer(model, train, ranks),
+        lanes,
+        corpus,
+        lambda weights: write_weights(out, weights),
+        config.model.faithful,
+        valid if train.valid_every else None,
     )

@@ -11,8 +11,11 @@ from mnemon.train.trainer import Record
 class Metrics:
     """`metrics.jsonl`, one flushed line a step, and TensorBoard events beside it where that package is installed."""
 
-    def __init__(self, out: Path, after: int):
-        """Continue after step `after`: later lines, and a torn one, are dropped."""
+    def __init__(self, out: Path, after: int, writes: bool = True):
+        """Continue after step `after`: later lines, and a torn one, are dropped. Off, nothing is written at all."""
+        self._events, self._lines = None, None
+        if not writes:
+            return
         path = out / "metrics.jsonl"
         if path.exists():
             write_text(path, "".join(kept(path.read_bytes(), after)))
@@ -21,6 +24,8 @@ class Metrics:
 
     def write(self, record: Record) -> None:
         """Add the line of one step."""
+        if self._lines is None:
+            return
         self._lines.write(json.dumps(record, allow_nan=False) + "\n")
         self._lines.flush()
         if self._events is not None:
@@ -29,11 +34,13 @@ class Metrics:
 
     def sync(self) -> None:
         """Bring every line to the disk: a checkpoint must not outlive the lines before it."""
-        os.fsync(self._lines.fileno())
+        if self._lines is not None:
+            os.fsync(self._lines.fileno())
 
     def close(self) -> None:
         """Close the files."""
-        self._lines.close()
+        if self._lines is not None:
+            self._lines.close()
         if self._events is not None:
             self._events.close()
 

@@ -8,11 +8,11 @@ from torch import Tensor
 
 
 @contextlib.contextmanager
-def seeded(seed: int, device: torch.device, threads: int | None = None) -> Iterator[None]:
-    """Random numbers from `seed`, and so many threads, inside; as they were before, afterwards."""
+def seeded(seed: int, device: torch.device, threads: int | None = None, rank: int = 0) -> Iterator[None]:
+    """Random numbers from `seed`, others on each rank, and so many threads, inside; as they were before, afterwards."""
     before, held = random.getstate(), torch.get_num_threads()
     with torch.random.fork_rng([device] if device.type == "cuda" else [], device_type="cuda"):
-        torch.manual_seed(seed)
+        torch.manual_seed(seed + rank * 1_000_003)
         random.seed(seed)
         torch.set_num_threads(threads or held)
         try:

@@ -37,6 +37,10 @@ class Ranks:
             dist.all_reduce(value, group=self.group)
         return value
 
+    def any(self, asked: bool) -> bool:
+        """Whether one rank says yes."""
+        return bool(self.sum(torch.tensor(float(asked))))
+
     def gather(self, value: Any) -> list[Any]:
         """What each rank gave, by rank: JSON values, for nothing that could be executed is sent."""
         if self.size == 1:
@@ -85,48 +89,39 @@ def launched() -> bool:
     return {"RANK", "WORLD_SIZE"} <= os.environ.keys() and int(os.environ["WORLD_SIZE"]) > 1
 
 
+def speaks() -> bool:
+    """Whether what all ranks would say alike is for this one to say."""
+    return not launched() or os.environ["RANK"] == "0"
+
+
 @contextlib.contextmanager
 def joined(parallel: str, patience: float) -> Iterator[Ranks]:
     """All the ranks that this process was started with; `Ranks()` where it was started alone.
 
-    `patience`: seconds after which a rank that hears nothing of the others gives up.
+    `patience`: seconds after which a rank that hears nothing of the others gives up. When a job ends badly, one rank
+    raises what is to be said; the others leave by `SystemExit`, with nothing to say but the same status.
     """
     if not launched():
         if parallel != "auto":
             raise Problem(f"parallel {parallel!r} is for several ranks, and this is one process: start it with {START}")
         yield ALONE
         return
-    if dist.is_initialized():
-        yield Ranks(dist.get_rank(), dist.get_world_size())
-        return
     if torch.cuda.is_available():
-        torch.cuda.set_device(_local())
-    where = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+    store = _met(patience)
     try:
-        dist.init_process_group(_backend(), timeout=timedelta(seconds=patience))
-    except (ValueError, RuntimeError) as error:
-        first = str(error).splitlines()[0]
-        raise Problem(
-            f"rank {os.environ['RANK']}: the other ranks were not met at {where} within {patience:g} s ({first}); "
-            "is rank 0 running there, and is the port open?"
-        ) from None
-    try:
-        with _left_behind():
+        with left_behind():
             yield Ranks(dist.get_rank(), dist.get_world_size())
+    except (Problem, OSError, KeyboardInterrupt) as end:
+        if _said_already(store):
+            raise SystemExit(130 if isinstance(end, KeyboardInterrupt) else 2) from None
+        raise
     finally:
         dist.destroy_process_group()
 
 
-def _local() -> int:
-    return int(os.environ.get("LOCAL_RANK", "0"))
-
-
-def _backend() -> str:
-    return "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-
-
 @contextlib.contextmanager
-def _left_behind() -> Iterator[None]:
+def left_behind() -> Iterator[None]:
     """A rank that hears no more of another says so in one line."""
     try:
         yield
@@ -134,7 +129,33 @@ def _left_behind() -> Iterator[None]:
         first = str(error).splitlines()[0]
         if not isinstance(error, dist.DistError) and "gloo" not in first.lower() and "nccl" not in first.lower():
             raise
+        reason = first.rpartition("] ")[2].partition(". ")[0]  # between where it was raised and advice
         raise Problem(
-            f"another rank has stopped or cannot be reached ({first}); the last checkpoint is whole: "
+            f"another rank has stopped or cannot be reached ({reason}); the last checkpoint is whole: "
             "start all ranks again with --resume"
         ) from None
+
+
+def _met(patience: float) -> dist.Store:
+    """Join the group of all ranks; what they can leave notes in for each other."""
+    wait = timedelta(seconds=patience)
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    try:
+        store, rank, size = next(dist.rendezvous("env://", timeout=wait))
+        dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=wait)
+    except (ValueError, RuntimeError) as error:
+        first = str(error).splitlines()[0]
+        where = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
+        raise Problem(
+            f"rank {os.environ['RANK']} did not meet the {os.environ['WORLD_SIZE']} ranks at {where} within "
+            f"{patience:g} s ({first}): is rank 0 running there, and is the port open?"
+        ) from None
+    return store
+
+
+def _said_already(store: dist.Store) -> bool:
+    """Whether another rank says why the job ends; where that cannot be asked, this one says it too."""
+    try:
+        return store.add("said", 1) > 1
+    except RuntimeError:
+        return False

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from mnemon.config import Problem, read_json, replacing, write_json
 from mnemon.data import Tokenizer, load_tokenizer
 from mnemon.model import Transformer
-from mnemon.train.checkpoint import read_tensors, write_tensors
 from mnemon.train.config import RunConfig
+from mnemon.train.parts import read_tensors, write_tensors
 
 FORMAT, VERSION = "mnemon-run", 1
 FILES = ("config.json", "tokenizer.json", "model.safetensors", "metrics.jsonl")

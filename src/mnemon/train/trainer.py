@@ -2,7 +2,7 @@ import contextlib
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import Any, cast
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mnemon.config import Problem
 from mnemon.data import Batch
-from mnemon.model import MemoryState, Remembering, computing, key_drift
+from mnemon.model import Drift, MemoryState, Remembering, computing, key_drift
 from mnemon.train.config import TrainConfig, dealt, dealt_rows
 from mnemon.train.engines import make_engine
 from mnemon.train.history import History
@@ -95,7 +95,7 @@ class Trainer:
         if not looks and not renews:
             return {}
         again = [history.read_again(self.model, self.config.precision) for history in self.histories]
-        found = drift_record(self.states, again) if looks else {}
+        found = drift_record(self.states, again, self.ranks) if looks else {}
         self.states = again if renews else self.states
         return found
 
@@ -153,9 +153,10 @@ class Trainer:
         self.step, self.tokens, self.seconds = values["step"], values["tokens"], values["seconds"]
 
 
-def drift_record(states: Sequence[MemoryState], again: Sequence[MemoryState]) -> Record:
+def drift_record(states: Sequence[MemoryState], again: Sequence[MemoryState], ranks: Ranks = ALONE) -> Record:
     """Mean cosine of stored keys with those of the present weights, over all entries and by age in segments."""
-    found = [each for old, new in zip(states, again, strict=True) for each in key_drift(old, new)]
+    own = [asdict(each) for old, new in zip(states, again, strict=True) for each in key_drift(old, new)]
+    found = [Drift(**{**each, "ages": tuple(each["ages"])}) for of_rank in ranks.gather(own) for each in of_rank]
     names = {each.ages: "key_cosine_{}_to_{}".format(*each.ages) for each in found}
     chosen = {"key_cosine": found} | {name: [e for e in found if e.ages == ages] for ages, name in names.items()}
     return {

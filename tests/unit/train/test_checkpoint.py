@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from mnemon.config import Problem
-from mnemon.train import checkpoint
 from mnemon.train.checkpoint import load, newest, prune, save, saved_steps
+from mnemon.train.parts import read_tensors
 
 TENSORS = {
     "model": {"a": torch.arange(6.0).view(2, 3), "b": torch.tensor(1.5), "empty": torch.empty(2, 0)},
@@ -109,8 +109,8 @@ def test_without_any_checkpoint_the_problem_says_what_to_do(tmp_path: Path) -> N
 def test_a_newer_format_is_refused(tmp_path: Path) -> None:
     saved(tmp_path, 1)
     state = tmp_path / "step-1" / "state.json"
-    state.write_text(json.dumps({**json.loads(state.read_text()), "version": 2}))
-    with pytest.raises(Problem, match="checkpoint format 2, this mnemon reads 1"):
+    state.write_text(json.dumps({**json.loads(state.read_text()), "version": 3}))
+    with pytest.raises(Problem, match="checkpoint format 3, this mnemon reads 2"):
         load(tmp_path / "step-1")
 
 
@@ -118,7 +118,7 @@ def test_a_file_that_would_be_pickled_elsewhere_is_refused(tmp_path: Path) -> No
     file = tmp_path / "model.safetensors"
     torch.save({"a": torch.ones(2)}, file)
     with pytest.raises(Problem, match="no safetensors file"):
-        checkpoint.read_tensors(file)
+        read_tensors(file)
 
 
 @pytest.mark.parametrize("call", ["fsync", "rename", "mkdir"])
@@ -149,3 +149,23 @@ def test_a_disk_that_refuses_more_bytes_leaves_the_previous_one(tmp_path: Path) 
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert [path.name for path in tmp_path.iterdir()] == ["step-1"]
     assert newest(tmp_path).values["step"] == 1
+
+
+def test_the_first_format_is_still_read(tmp_path: Path) -> None:
+    saved(tmp_path, 1)
+    state = tmp_path / "step-1" / "state.json"
+    values = json.loads(state.read_text())
+    files = {name: about["digest"] for name, about in values.pop("files").items()}
+    del values["digest"], values["ranks"]
+    state.write_text(json.dumps({**values, "version": 1, "files": files}))
+    found = load(tmp_path / "step-1")
+    assert found.ranks == 1
+    assert torch.equal(found.tensors["model"]["a"], TENSORS["model"]["a"])
+
+
+def test_a_changed_number_in_the_index_is_noticed(tmp_path: Path) -> None:
+    saved(tmp_path, 1)
+    state = tmp_path / "step-1" / "state.json"
+    state.write_text(state.read_text().replace('"step": 1', '"step": 7'))
+    with pytest.raises(Problem, match=r"state.json: damaged"):
+        load(tmp_path / "step-1")
