@@ -43,6 +43,7 @@ class TrainConfig(Config):
     precision: Precision = Field("float32", description="of the forward pass; weights stay in float32")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where to train (auto: cuda, mps, cpu)")
     threads: int | None = Field(None, ge=1, description="threads of a CPU (default: as they are)")
+    keep_pages: bool = Field(True, description="on a CPU, keep freed memory for the next step (glibc)")
     seed: int = Field(0, ge=0, description="start values, order of documents, dropout")
     checkpoint_every: int = Field(500, ge=1, description="steps between checkpoints")
     keep: int = Field(2, ge=1, description="checkpoints kept")

@@ -91,7 +91,11 @@ class Whole(Engine):
         return contextlib.nullcontext() if self._wrapped is None else self._wrapped.no_sync()
 
     def clip(self, limit: float) -> Tensor:
-        return nn.utils.clip_grad_norm_(self.model.parameters(), limit)
+        learning = [p for p in self.model.parameters() if p.grad is not None]
+        total = nn.utils.get_total_norm([p.grad for p in learning if p.grad is not None])
+        if total.item() > limit:  # else nothing is touched: a pass over all gradients less
+            nn.utils.clip_grads_with_norm_(learning, limit, total)
+        return total
 
     def step(self) -> None:
         for optimizer in self.optimizers:

@@ -14,6 +14,7 @@ from mnemon.model import Drift, MemoryState, Remembering, computing, key_drift
 from mnemon.train.config import TrainConfig, dealt, dealt_rows
 from mnemon.train.engines import make_engine
 from mnemon.train.history import History
+from mnemon.train.pages import keep_pages
 from mnemon.train.ranks import ALONE, Ranks
 from mnemon.train.schedule import factor
 
@@ -38,6 +39,8 @@ class Trainer:
         self.model, self.ranks = cast(Any, model), ranks
         self.config = config if config.lanes else dealt(config, self.model.init_state(1, 0).segment)
         self.device = next(model.parameters()).device
+        if config.keep_pages and self.device.type == "cpu":
+            keep_pages()
         self.engine = make_engine(model, config, ranks)
         self.optimizers = self.engine.optimizers
         self._highest = [[group["lr"] for group in optimizer.param_groups] for optimizer in self.optimizers]

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from mnemon.train import adafactor
 from mnemon.train.adafactor import Adafactor
 
 SHAPES = {  # shape: the two dimensions that are factored with factor_from=5
@@ -47,10 +48,14 @@ def rms(x: Tensor) -> float:
     return math.sqrt(mean([value * value for value in x.flatten().tolist()]))
 
 
+@pytest.mark.parametrize("piece", [11, 1 << 18], ids=["in pieces", "at once"])
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 @pytest.mark.parametrize("scale", [1.0, 1e-5])  # the second is below the floor
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_steps_are_those_of_the_formula(shape: tuple[int, ...], scale: float, momentum: float) -> None:
+def test_steps_are_those_of_the_formula(
+    shape: tuple[int, ...], scale: float, momentum: float, piece: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adafactor, "PIECE", piece)
     draw = torch.Generator().manual_seed(0)
     p = (scale * torch.randn(shape, generator=draw, dtype=torch.float64)).requires_grad_()
     wanted, v, m = p.detach().clone(), {}, torch.zeros(shape, dtype=torch.float64)

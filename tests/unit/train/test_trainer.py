@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 import tiny
 from mnemon.data import Batch, Lanes
@@ -101,11 +101,24 @@ def test_a_step_commits_after_the_optimizer_and_resets_before_the_forward(monkey
     spy(Transformer, "forward")
     spy(Transformer, "project_")
     spy(Tensor, "backward")
-    spy(nn.utils, "clip_grad_norm_")
+    spy(type(training.engine), "clip")
     spy(type(training.optimizers[0]), "step")
     training.advance(next(lanes()))
     micro = ["reset", "forward", "backward"]
-    assert done == [*micro, *micro, "clip_grad_norm_", "step", "project_", "commit", "commit"]
+    assert done == [*micro, *micro, "clip", "step", "project_", "commit", "commit"]
+
+
+def test_a_gradient_below_the_limit_is_not_touched() -> None:
+    training = trainer()
+    for p in training.model.parameters():
+        p.grad = torch.full_like(p, 2.0)
+    size = sum(p.numel() for p in training.model.parameters())
+    norm = 2.0 * size**0.5
+    assert training.engine.clip(1.01 * norm).item() == pytest.approx(norm)
+    assert all(p.grad._version == 0 for p in training.model.parameters())
+    assert training.engine.clip(norm / 2).item() == pytest.approx(norm)
+    for p in training.model.parameters():
+        torch.testing.assert_close(p.grad, torch.ones_like(p))
 
 
 def test_the_span_penalty_is_minimised_and_is_no_part_of_the_loss() -> None:
