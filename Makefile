@@ -39,12 +39,13 @@ bench-peers: .venv/ok .venv-peers/ok
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]'
 	touch $@
 
-# The peer asks for faiss-gpu and forgets einops-exts, so its requirements are given by name.
+# One peer asks for faiss-gpu and forgets einops-exts, so their requirements are given by name.
 .venv-peers/ok: constraints.txt
 	$(PYTHON) -m venv .venv-peers
 	.venv-peers/bin/python -m pip install -q -c constraints.txt torch numpy einops filelock packaging
 	.venv-peers/bin/python -m pip install -q --no-deps \
-		memorizing-transformers-pytorch==0.4.1 einops-exts==0.0.4 faiss-cpu==1.15.1 joblib==1.5.2
+		memorizing-transformers-pytorch==0.4.1 einops-exts==0.0.4 faiss-cpu==1.15.1 joblib==1.5.2 \
+		x-transformers==2.31.10 einx==0.4.3 loguru==0.7.3 frozendict==2.5.1 torch-einops-utils==0.2.0
 	touch $@
 
 clean:

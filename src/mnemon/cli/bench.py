@@ -3,6 +3,7 @@ from typing import Any
 
 from mnemon.cli import (
     bench_attach,
+    bench_attention,
     bench_cost,
     bench_decode,
     bench_gpu_floor,
@@ -37,5 +38,6 @@ BENCHES: dict[str, tuple[type[Any], Callable[[Any, str], None]]] = {
     "read": (bench_read.Read, bench_read.run),
     "cost": (bench_cost.Cost, bench_cost.run),
     "gpu-floor": (bench_gpu_floor.GpuFloor, bench_gpu_floor.run),
+    "attention": (bench_attention.Attention, bench_attention.run),
     "attach": (bench_attach.Attach, bench_attach.run),
 }

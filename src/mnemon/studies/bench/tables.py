@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mnemon.studies.bench.attach_page import attach_lines
+from mnemon.studies.bench.attention_page import attention_lines, attention_table
 from mnemon.studies.bench.cost import cost_lines, cost_table
 from mnemon.studies.bench.decode import decode_lines, decode_table
 from mnemon.studies.bench.read import read_lines, read_table
@@ -59,6 +60,13 @@ BENCH_TABLES = {
         "as the documentation tells?",
         cost_table,
         cost_lines,
+    ),
+    "attention-speed": Table(
+        "What attention costs",
+        "What do persistent vectors cost in training beside the feed-forward layer that they replace, and what does a "
+        "window cost by blocks?",
+        attention_table,
+        attention_lines,
     ),
     "attach-speed": Table(
         "What an attached memory costs",
