@@ -34,7 +34,7 @@ def exact_search(
     always within 0..m-1. The whole score matrix is never held: heads are taken a few at a time and keys in blocks.
     On a CPU, where it is faster, keys are scored in bfloat16 first; what is returned is the same (`proven_search`).
     On a GPU a kernel of our own answers, which keeps candidates alone.
-    Deviation: on other devices than a CPU scores are in the keys' dtype.
+    Deviation: where that kernel is not to be had, on other devices than a CPU scores are in the keys' dtype.
     """
     if accelerated(keys) and (fused := kernels("mnemon.index.triton_search")).fits(keys, top_k):
         found: tuple[Tensor, Tensor] = fused.streamed_search(queries, keys, top_k, valid)

@@ -27,7 +27,8 @@ def streamed_search(
     top_k: int,
     valid: Bool[Tensor, "..."] | None = None,
 ) -> tuple[Float[Tensor, "*b h t k"], Int[Tensor, "*b h t k"]]:
-    """`exact_search` on a GPU. Scores are products in the keys' dtype, summed in float32, as tensor cores give them.
+    """`exact_search` on a GPU. Scores are products in the keys' dtype (float32 where queries have another), summed
+    in float32, as tensor cores give them.
 
     A program streams over one part of the memory for a tile of queries. Key j of the part lies in lane j mod 128, and
     only each lane's best score is kept; the best k lanes of every part go to memory. An entry of the true top k lies in
@@ -39,8 +40,8 @@ def streamed_search(
     *lead, t, d = queries.shape
     m, heads = keys.shape[-2], (math.prod(lead[:-1]), lead[-1]) if lead else (1, 1)
     k = min(top_k, m)
-    q, stored = (x.detach().reshape(*heads, -1, d) for x in (queries.to(keys.dtype), keys))  # b h t d, b h m d
-    scores, ids = q.new_empty(*heads, t, k), q.new_empty(*heads, t, k, dtype=torch.long)
+    q, stored = (x.detach().reshape(*heads, -1, d) for x in (queries, keys))  # b h t d, b h m d
+    scores, ids = q.new_empty(*heads, t, k, dtype=torch.float32), q.new_empty(*heads, t, k, dtype=torch.long)
     if scores.numel():
         turns, kept = _turns(m), max(triton.next_power_of_2(k), 2)
         parts = triton.cdiv(m, turns * LANES)
@@ -50,7 +51,8 @@ def streamed_search(
         tile, warps = (FEW, 4) if t <= FEW else (TILE, 8)
         grid = (triton.cdiv(t, tile), parts, math.prod(heads))
         # Triton's interpreter, on a CPU, cannot multiply bfloat16: in float32 the products are the same.
-        _scan[grid](*given, t, m, **widths, KP=kept, TILE=tile, WIDEN=not q.is_cuda, num_warps=warps)
+        widen = q.dtype != keys.dtype or not q.is_cuda
+        _scan[grid](*given, t, m, **widths, KP=kept, TILE=tile, WIDEN=widen, num_warps=warps)
         wide = triton.next_power_of_2(parts * kept)
         _settle[(t, math.prod(heads))](*given, scores, ids, parts, m, **widths, K=k, KP=kept, WIDE=wide, num_warps=4)
     return scores.view(*lead, t, k), ids.view(*lead, t, k)
@@ -89,6 +91,8 @@ def _scan(
     i, lane, c = tl.program_id(0) * TILE + tl.arange(0, TILE), tl.arange(0, LANES), tl.arange(0, DP)
     at = row * q_row + head * q_head + i[:, None] * q_query + c[None, :]
     asked = tl.load(q + at, mask=(i < t)[:, None] & (c < D)[None, :], other=0.0)
+    if WIDEN:
+        asked = asked.to(tl.float32)
     keys += row * key_row + head * key_head
     peak = tl.full([TILE, LANES], float("-inf"), tl.float32)
     for turn in range(TURNS):
@@ -96,7 +100,7 @@ def _scan(
         place = j.to(tl.int64)[:, None] * key_slot + c[None, :]
         k = tl.load(keys + place, mask=(j < m)[:, None] & (c < D)[None, :], other=0.0)
         if WIDEN:
-            k, asked = k.to(tl.float32), asked.to(tl.float32)
+            k = k.to(tl.float32)
         s = tl.dot(asked, tl.trans(k), input_precision="ieee")
         there = (i < t)[:, None] & (j < m)[None, :]
         if valid is not None:

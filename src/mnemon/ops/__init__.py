@@ -1,3 +1,4 @@
+from mnemon.ops.accelerated import plain
 from mnemon.ops.band import Band
 from mnemon.ops.context import partial_context
 from mnemon.ops.dense import (
@@ -7,6 +8,7 @@ from mnemon.ops.dense import (
     partial_shared,
     partial_single,
 )
+from mnemon.ops.flex import partial_flex
 from mnemon.ops.grouped import partial_grouped
 from mnemon.ops.kv import Common, Hidden, Neighbours, Partial, Shared, wide, write_count
 from mnemon.ops.merge import added, beside, gated, joint
@@ -26,6 +28,7 @@ __all__ = [
     "joint",
     "partial_context",
     "partial_dense",
+    "partial_flex",
     "partial_fused",
     "partial_grouped",
     "partial_neighbours",
@@ -33,6 +36,7 @@ __all__ = [
     "partial_shared",
     "partial_single",
     "partial_window",
+    "plain",
     "wide",
     "write_count",
 ]

@@ -1,14 +1,17 @@
 from jaxtyping import Float
 from torch import Tensor
 
+from mnemon.ops.accelerated import accelerated
 from mnemon.ops.band import Band
 from mnemon.ops.dense import partial_dense, partial_fused, partial_shared
+from mnemon.ops.flex import partial_flex
 from mnemon.ops.kv import Common, Partial
 from mnemon.ops.merge import joint
 from mnemon.ops.window import partial_window
 
 LEAST = 16  # queries from which on a block of them is worth the calls that it takes
 SCORES = 1 << 14  # and scores of a head and row
+NARROWEST = 16  # numbers of a key, of which FlexAttention makes tiles
 
 
 def partial_context(
@@ -24,11 +27,15 @@ def partial_context(
     """Attention over the recent past, in one softmax with `common` keys where such are given.
 
     `merges`: z is wanted; `weights`: these, too. By the fastest path that can answer: `partial_window`, `partial_fused`
-    or the reference, `partial_dense`.
+    or the reference, `partial_dense`; on a GPU `partial_flex` where z, common keys or a soft span are wanted.
     """
     t, n = q.shape[2], k.shape[2] + (0 if common is None else common.k.shape[1])
-    blocked = q.device.type == "cpu" and t >= LEAST and t * n >= SCORES
-    if blocked and not weights and not dropout and q.dtype == k.dtype == v.dtype:
+    alike = q.dtype == k.dtype == v.dtype and not weights and not dropout and t >= LEAST
+    whole = merges or common is not None or band.weight is not None
+    if alike and whole and q.shape[3] >= NARROWEST and accelerated(q, k, v):
+        return partial_flex(q, k, v, band, common)
+    blocked = q.device.type == "cpu" and t * n >= SCORES
+    if blocked and alike:
         return partial_window(q, k, v, band, common, merges)
     bias, seen, weight = band.spread(t, k.shape[2], q.device)
     if common is not None:

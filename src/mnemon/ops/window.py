@@ -32,14 +32,14 @@ def partial_window(
     none = k[0, :, :0].detach()
     keys, values = (none, none) if common is None else (common.k, common.v)
     asks = None if common is None or common.q is q else common.q
-    inputs = (q, k, v, _added(band), asks, keys, values)
+    inputs = (q, k, v, added(band), asks, keys, values)
     learns = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in inputs)
     plan = Plan(band, q.shape[2], k.shape[2], min(block, q.shape[2]), merges, learns)
     o, z = _Window.apply(*inputs, plan)  # type: ignore[no-untyped-call]  # no types in torch
     return Partial(o, z if merges else None)
 
 
-def _added(band: Band) -> Float[Tensor, "#b #h #t x"] | None:
+def added(band: Band) -> Float[Tensor, "#b #h #t x"] | None:
     """bias + log w, at least in float32 where there is a w; -inf where w = 0, through which no gradient flows."""
     if band.weight is None:
         return band.bias

@@ -52,7 +52,16 @@ def test_what_is_scored_are_the_stored_keys_summed_in_float32(dtype: torch.dtype
     scores, ids = streamed_search(q, keys, 3)
     expected, places = by_brute_force(q, keys, 3)
     assert torch.equal(ids, places)
-    torch.testing.assert_close(scores, expected.to(dtype))
+    torch.testing.assert_close(scores, expected.float())
+
+
+def test_queries_are_not_rounded_to_what_keys_are_stored_in() -> None:
+    q, keys = drawn(100)
+    keys = keys.bfloat16()
+    scores, ids = streamed_search(q, keys, 3)
+    expected, places = by_brute_force(q, keys, 3)
+    assert torch.equal(ids, places)
+    torch.testing.assert_close(scores, expected.float())
 
 
 def test_the_best_keys_are_found_though_all_share_a_lane() -> None:

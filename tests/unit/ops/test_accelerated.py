@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from mnemon.ops import plain
 from mnemon.ops.accelerated import accelerated, kernels
 
 
@@ -17,3 +18,11 @@ def test_kernels_of_our_own_are_for_a_gpu_in_the_dtypes_they_are_written_for() -
 
 def test_kernels_are_found_by_the_name_of_their_module() -> None:
     assert kernels("mnemon.ops.triton_neighbours").attend_neighbours
+
+
+@pytest.mark.gpu
+def test_no_kernel_runs_where_none_is_wanted() -> None:
+    x = torch.zeros(1, device="cuda")
+    with plain():
+        assert not accelerated(x)
+    assert accelerated(x)

@@ -16,8 +16,8 @@ from mnemon.ops import triton_neighbours
 
 HOPPER = GPUTarget("cuda", 90, 32)
 TYPES = {
-    **dict.fromkeys(("q", "keys", "values", "o", "do", "dq", "scores"), "*bf16"),
-    **dict.fromkeys(("bias", "dbias", "z", "a", "dz"), "*fp32"),
+    **dict.fromkeys(("q", "keys", "values", "o", "do", "dq"), "*bf16"),
+    **dict.fromkeys(("bias", "dbias", "z", "a", "dz", "scores"), "*fp32"),
     **dict.fromkeys(("ids", "rows", "best"), "*i64"),
     "valid": "*i1",
     "softcap": "fp32",
