@@ -147,9 +147,10 @@ class Attention(nn.Module):
         assert not isinstance(cache, Neighbours)
         reach = self._reach()
         context = assemble(local, cache, self._project, self.window if reach is None else reach)
-        k, v = (each[:, :, -x.shape[1] :].detach() for each in (context.k, context.v))
+        recent = context.k.detach(), context.v.detach()
+        k, v = (each[:, :, -x.shape[1] :] for each in recent)
         parts = self._partials(q, context, reads, scheme, call)
-        update = replace(_attended(fresh, reads, parts), x=x.detach(), k=k, v=v, reach=reach)
+        update = replace(_attended(fresh, reads, parts), x=x.detach(), k=k, v=v, reach=reach, recent=recent)
         gate = None if self.gate is None else wide(self.gate).sigmoid()
         over_all = self.config.gate_over == "all"
         merged = merge(parts, self.merges, gate, over_all)

@@ -20,6 +20,7 @@ class Fresh:
     `ends` the rows whose document ends here (all three on the CPU; None: every token is real, no document ends).
     `reach` is how far back the layer's longest span may soon look (None: as far as its window). `found` is what a kNN
     memory gave to the segment's queries and `weights` the attention that each neighbour had, known after reading.
+    `recent`: keys and values of the cached past and of the segment behind it, as attention has put them together.
     """
 
     x: Float[Tensor, "b t e"]
@@ -29,6 +30,7 @@ class Fresh:
     lengths: Int[Tensor, " b"] | None = None
     ends: Bool[Tensor, " b"] | None = None
     reach: int | None = None
+    recent: tuple[Float[Tensor, "b h seen d"], Float[Tensor, "b h seen d"]] | None = None
     found: Neighbours | None = None
     weights: Float[Tensor, "b h t n"] | None = None
 

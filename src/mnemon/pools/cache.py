@@ -95,10 +95,15 @@ class KeyValueCache(Pool):
         assert fresh.k is not None
         assert fresh.v is not None
         lengths, keep = fresh.real(), _kept(self.length, fresh)
-        k, v = (
-            recent.append(old.to(new.device), new, lengths, keep)
-            for old, new in ((state.k, fresh.k), (state.v, fresh.v))
-        )
+        t = fresh.k.shape[2]
+        size = min(keep, state.k.shape[2] + t)
+        if fresh.recent is not None and fresh.recent[0].shape[2] >= size and bool((lengths == t).all()):
+            k, v = (each[:, :, each.shape[2] - size :] for each in fresh.recent)  # no copy: a token costs no window
+        else:
+            k, v = (
+                recent.append(old.to(new.device), new, lengths, keep)
+                for old, new in ((state.k, fresh.k), (state.v, fresh.v))
+            )
         return KeyValueCacheState(k, v, (state.count + lengths).clamp(max=keep))
 
     def select(self, state: KeyValueCacheState, rows: Tensor) -> KeyValueCacheState:
