@@ -9,6 +9,7 @@ from mnemon.cli import (
     bench_gpu_floor,
     bench_read,
     bench_recall,
+    bench_search,
     bench_span,
     bench_train,
 )
@@ -33,6 +34,7 @@ def run(words: list[str]) -> None:
 BENCHES: dict[str, tuple[type[Any], Callable[[Any, str], None]]] = {
     "train": (bench_train.Train, bench_train.run),
     "recall": (bench_recall.Recall, bench_recall.run),
+    "search": (bench_search.Search, bench_search.run),
     "span": (bench_span.Span, bench_span.run),
     "decode": (bench_decode.Decode, bench_decode.run),
     "read": (bench_read.Read, bench_read.run),

@@ -22,7 +22,7 @@ NONE = (1 << 15) - 1  # above every score
 
 def fits(m: int, k: int) -> bool:
     """Whether m keys are many enough for most to be left out at a glance."""
-    return m >= 1024 and m >= 4 * GROUP * k and k <= 256
+    return m >= 1024 and m >= 4 * GROUP * k and 1 <= k <= 256
 
 
 @functools.cache

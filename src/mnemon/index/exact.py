@@ -48,14 +48,16 @@ def proven_search(
     keys: Float[Tensor, "*b h m d"],
     top_k: int,
     valid: Bool[Tensor, "..."] | None = None,
+    certify: Certify | None = None,
 ) -> tuple[Float[Tensor, "*b h t k"], Int[Tensor, "*b h t k"], Bool[Tensor, "*b h t"]]:
     """`exact_search`, and for which queries bfloat16 scores with a bound of their error were enough.
 
     The others were searched in full: those whose bound told too little, or all where nothing is rounded first.
+    `certify`: `certified_search` or `kernel_search`, where it is not to be chosen by shape.
     """
     *lead, t, d = queries.shape
     m, k = keys.shape[-2], min(top_k, keys.shape[-2])
-    certify = _certifier(queries, keys, k)
+    certify = certify or _certifier(queries, keys, k)
     if certify is None:
         searched = by_tiles(queries, keys, k, valid, _Search(), _summed(keys))
         return *searched, torch.zeros(queries.shape[:-1], dtype=torch.bool, device=queries.device)
@@ -73,16 +75,18 @@ def proven_search(
 def _certifier(queries: Tensor, keys: Tensor, k: int) -> Certify | None:
     """How to search in bfloat16 first; None where that is not faster.
 
-    4096 queries, 65,536 keys, d 64, float32, one core: 0.20 s, and 1.08 s in float32 alone. A few queries must wait
-    for the keys to be read, which float32 keys are once in any case (1 query: 1.5 ms against 20).
+    4096 queries, 65,536 keys, d 64, float32, one core: 0.20 s, and 1.08 s in float32 alone. For a few queries most of
+    the time goes into reading keys, and float32 keys would be read to be rounded (1 query: 1.5 ms against 20); those in
+    bfloat16 need not be widened, which pays from about 65,536 on, of all heads together.
     """
-    t, narrow = queries.shape[-2], keys.dtype == queries.dtype == torch.bfloat16
+    t, few = queries.shape[-2], queries.shape[-2] < 4 * MANY
+    narrow = keys.dtype == queries.dtype == torch.bfloat16 and (not few or keys.numel() // keys.shape[-1] >= BLOCK)
     dtypes = {queries.dtype, keys.dtype} <= {torch.bfloat16, torch.float32}
     if keys.device.type != "cpu" or not dtypes or not t or not fits(keys.shape[-2], k):
         return None
     if t >= MANY and kernel.built() is not None:
         return kernel.kernel_search
-    return certified_search if (narrow or t >= 4 * MANY) and rounds_fast() else None
+    return certified_search if (narrow or not few) and rounds_fast() else None
 
 
 def _summed(keys: Tensor) -> torch.dtype:

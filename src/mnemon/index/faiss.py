@@ -2,6 +2,7 @@ import importlib
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
@@ -50,6 +51,14 @@ def graph_search(
     """Approximate, by faiss: a graph of `links` neighbours an entry, walked with `breadth` candidates (HNSW)."""
     _faiss()
     return by_heads(queries, keys, top_k, valid, lambda entries: graph(entries, links, max(breadth, top_k)).ask)
+
+
+def pairwise(queries: np.ndarray, keys: np.ndarray, top_k: int) -> np.ndarray:
+    """Ids of the best keys [m d] for queries [t d], by `faiss.knn`, which needs no index; on PyTorch's threads."""
+    faiss = _faiss()
+    faiss.omp_set_num_threads(torch.get_num_threads())
+    found: np.ndarray = faiss.knn(queries, keys, top_k, metric=faiss.METRIC_INNER_PRODUCT)[1]
+    return found
 
 
 def _faiss() -> Any:

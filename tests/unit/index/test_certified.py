@@ -24,15 +24,6 @@ DTYPES = [
 ]
 
 
-@pytest.fixture(scope="session")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("cache")
-    if not any(map(shutil.which, kernel.COMPILERS)):
-        pytest.skip("there is no C++ compiler to build the kernel with")
-    kernel.build(folder / "mnemon" / "kernels")
-    return folder
-
-
 @pytest.fixture(params=["torch", "kernel"])
 def search(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Certify]:
     """One of the two, also as what `exact_search` goes by; in small tiles, so that there are several of everything."""

@@ -10,6 +10,8 @@ from mnemon.studies.bench.cost import cost_lines, cost_table
 from mnemon.studies.bench.decode import decode_lines, decode_table
 from mnemon.studies.bench.read import read_lines, read_table
 from mnemon.studies.bench.recall import recall_lines, recall_table
+from mnemon.studies.bench.search import search_table
+from mnemon.studies.bench.search_page import search_lines
 from mnemon.studies.bench.span import span_lines, span_table
 from mnemon.studies.bench.train_page import train_lines, train_table
 from mnemon.studies.pages import Record, Table
@@ -34,6 +36,13 @@ BENCH_TABLES = {
         "How many of the true neighbours does each index find, and how long does a search take?",
         recall_table,
         recall_lines,
+    ),
+    "search-speed": Table(
+        "Exact search",
+        "How close is exact search to the bare product of queries and keys, how does it compare with faiss, and from "
+        "how many entries on is an approximate index faster for one query?",
+        search_table,
+        search_lines,
     ),
     "span": Table(
         "What a shorter attention span saves",
