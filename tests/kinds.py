@@ -1,10 +1,6 @@
 """The models that the laws hold for: every recipe and every mixture of pools and positions, at a small odd size."""
 
-import atexit
-import shutil
-import tempfile
 from dataclasses import replace
-from pathlib import Path
 from typing import get_args
 
 from mnemon.index import INDEXES, STORES, StoreKind, find_store
@@ -17,6 +13,7 @@ from mnemon.positions.learned import LearnedConfig
 from mnemon.positions.t5 import T5Config
 from mnemon.recipes import RECIPES
 from models import SEGMENT, VOCABULARY, WINDOW, small
+from stores import LITE
 
 KV, HIDDEN, PERSISTENT = CacheConfig(stores="kv"), CacheConfig(stores="hidden"), PersistentConfig(n=6)
 GATED = KNNConfig(layers=(1,), size=8, top_k=3)  # the ring wraps in the middle of a segment
@@ -131,6 +128,4 @@ STORE_KINDS: dict[str, tuple[StoreKind, float]] = {name: (find_store(name), 0.0)
     for name in INDEXES
     if isinstance(kind := find_store(name), KeptKind)
 }
-LITE = Path(tempfile.mkdtemp(prefix="mnemon-tests-")) / "memory.db"
-atexit.register(shutil.rmtree, LITE.parent, ignore_errors=True)
 STORE_KINDS |= {name: (find_store(f"milvus:uri={LITE}" if name == "milvus" else name), 0.0) for name in STORES}

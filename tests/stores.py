@@ -1,6 +1,10 @@
 """Streams that are written to stores of every kind, and what each store should still hold."""
 
+import atexit
+import shutil
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -9,6 +13,8 @@ from mnemon.index import Store, StoreKind
 
 ROWS, HEADS, DIM = 3, 2, 4
 NEVER = 10_000  # a position that no test writes
+LITE = Path(tempfile.mkdtemp(prefix="mnemon-tests-")) / "memory.db"  # a local Milvus
+atexit.register(shutil.rmtree, LITE.parent, ignore_errors=True)
 
 
 def entry(row: int, head: int, count: int) -> Tensor:

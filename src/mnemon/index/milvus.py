@@ -44,7 +44,7 @@ class MilvusStore(Store):
         place.connection.collection(collection, shape.dim, place.index, place.fingerprint)
         self.place, self.shape, self.size = place, shape, shape.size
         self.tenant = Tenant(place.connection, collection, name, shape.dim, shape.slots, place.index)
-        self.written = torch.zeros(shape.rows, dtype=torch.long)
+        self.written, self.turn = torch.zeros(shape.rows, dtype=torch.long), 0
 
     @classmethod
     def create(cls, place: Place, name: str, shape: StoreShape) -> "MilvusStore":
@@ -65,7 +65,10 @@ class MilvusStore(Store):
             raise Problem(f"milvus {place.connection.uri}: there is no store {name!r} for heads of size {dim}")
         rows, heads = counts["rows"]
         store = cls(place, name, StoreShape(rows, heads, counts["size"][0], dim, dtype))
-        store.written = torch.tensor([counts[f"row-{row}"][0] for row in range(rows)])
+        turns = [[counts[name] for turn in "01" if (name := f"row-{row}/{turn}") in counts] for row in range(rows)]
+        latest = [max(each, key=lambda count: count[1]) for each in turns]
+        store.written = torch.tensor([count for count, _ in latest])
+        store.turn = max(turn for _, turn in latest)
         return store
 
     @classmethod
@@ -164,8 +167,11 @@ class MilvusStore(Store):
         self.tenant.write(self.tenant.records(row, entries.tolist(), k, v, positions.cpu().numpy()))
 
     def commit(self, written: Int[Tensor, " b"]) -> None:
-        """From now on, rows hold the last of so many entries."""
-        self.tenant.write([self.tenant.counts(f"row-{row}", count, 0) for row, count in enumerate(written.tolist())])
+        """From now on, rows hold the last of so many entries; a count takes turns between two records."""
+        self.turn += 1
+        names = [f"row-{row}/{self.turn % 2}" for row in range(len(written))]
+        counts = zip(names, written.tolist(), strict=True)
+        self.tenant.write([self.tenant.counts(name, count, self.turn) for name, count in counts])
         self.written = written
 
     def reset(self, rows: Bool[Tensor, " b"]) -> None:

@@ -3,6 +3,7 @@
 import copy
 import importlib
 import json
+import logging
 import socket
 import time
 from collections.abc import Callable
@@ -70,7 +71,7 @@ class Connection:
             self.ask(lambda client: self._make(client, name, dim, index))
             said = json.dumps([FORMAT, dim, fingerprint])
             about = {"id": ABOUT, "tenant": said, "entry": 0, "pos": 0, "k": [0.0] * dim, "v": [0.0]}
-            self.ask(lambda client: client.upsert(name, [about], timeout=WITHIN))
+            self.ask(lambda client: client.insert(name, [about], timeout=WITHIN))
         self.ask(lambda client: client.load_collection(name, timeout=WITHIN))
         self._check_collection(name, dim, fingerprint)
 
@@ -124,9 +125,11 @@ class Connection:
 def pymilvus() -> Any:
     """The client's package, imported when it is asked for: it takes half a second."""
     try:
-        return importlib.import_module("pymilvus")
+        found = importlib.import_module("pymilvus")
     except ImportError:
         raise Problem("a memory in Milvus needs its client: pip install 'mnemon[milvus]'") from None
+    logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # it writes a traceback for every try that we repeat
+    return found
 
 
 def _check_file(path: Path) -> None:

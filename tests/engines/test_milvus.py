@@ -1,0 +1,122 @@
+"""A memory in a real Milvus server: the laws of every store, and what happens when the server is killed."""
+
+import threading
+from dataclasses import replace
+
+import pytest
+import torch
+
+from mnemon.config import Problem
+from mnemon.index import MilvusKind, MilvusStore, StoreShape
+from mnemon.index.milvus import Place
+from mnemon.index.milvus_connection import Connection
+from stores import DIM, HEADS, ROWS, Stream
+
+pytestmark = pytest.mark.timeout(900)
+
+
+@pytest.fixture(params=["flat", "hnsw", "ivf"])
+def rows(request: pytest.FixtureRequest, server: "Server") -> Stream:
+    kind = MilvusKind(uri=server.uri, collection=f"laws_{request.param}", index=request.param)
+    return Stream(kind, 7, tolerance=1e-5)
+
+
+def test_every_key_finds_its_own_value_while_rows_fill_wrap_and_are_reset(rows: Stream) -> None:
+    for step in ([3, 0, 5], [0, 1, 5], (True, False, False), [18, 8, 7], (False, True, True), [2, 3, 0]):
+        if isinstance(step, tuple):
+            rows.reset(step)
+        else:
+            rows.write(step)
+        rows.check()
+
+
+def test_copies_are_saved_loaded_chosen_and_shuffled(rows: Stream) -> None:
+    rows.write([5, 0, 9])
+    store = rows.store
+    assert isinstance(store, MilvusStore)
+    twin = MilvusKind(uri=store.place.connection.uri).loaded(store.tensors(), 7)
+    rows.check(twin)
+    rows.check(store.chosen(torch.tensor([2, 0, 0])), [2, 0, 0])
+    mixed = store.shuffled(seed=1)
+    q = torch.randn(ROWS, HEADS, 2, DIM)
+    found, plain = (each.find(q, 7, torch.arange(ROWS)) for each in (mixed, store))
+    assert found is not None
+    assert plain is not None
+    assert sorted(found.places()[2, 0, 0].tolist()) == sorted(plain.places()[2, 0, 0].tolist())
+    assert not torch.equal(found.places(), plain.places())
+
+
+def test_only_entries_before_a_position_are_found_where_one_is_given(rows: Stream) -> None:
+    rows.write([9, 4, 0])
+    before = torch.tensor([[5, 0], [1, 4], [0, 0]])
+    found = rows.store.find(torch.randn(ROWS, HEADS, 2, DIM), 7, torch.arange(ROWS), before)
+    assert found is not None
+    for b, held in enumerate(rows.held):
+        for t, limit in enumerate(before[b].tolist()):
+            got = found.places()[b, 1, t][found.valid[b, 1, t]].tolist()
+            assert sorted(got) == [place for place in held if place < limit]
+
+
+def test_a_document_is_forgotten_and_the_rest_stays(rows: Stream) -> None:
+    rows.write([7, 7, 7])
+    store = rows.store
+    assert isinstance(store, MilvusStore)
+    store.forget(1, 2, 5)
+    found = store.find(torch.randn(ROWS, HEADS, 1, DIM), 7, torch.arange(ROWS))
+    assert found is not None
+    assert sorted(found.places()[1, 0, 0][found.valid[1, 0, 0]].tolist()) == [0, 1, 5, 6]
+    assert int(found.valid[0, 0, 0].sum()) == 7
+
+
+def test_another_model_s_collection_is_refused(server: "Server") -> None:
+    place = Place(Connection(server.uri), "whose", fingerprint="a")
+    MilvusStore.create(place, "mine", StoreShape(1, 1, 4, 2, "float32"))
+    with pytest.raises(Problem, match=r"was filled by another model.*fingerprint is 'a', here they are 2 and 'b'"):
+        MilvusStore.create(replace(place, fingerprint="b"), "theirs", StoreShape(1, 1, 4, 2, "float32"))
+
+
+def test_a_server_killed_in_the_middle_of_writing_loses_nothing(server: "Server") -> None:
+    """The writer waits and goes on; every entry is there once, with its own key and value."""
+    shape = StoreShape(1, 2, 600, 8, "float32")
+    place = Place(Connection(server.uri, patience=300.0), "killed")
+    store = MilvusStore.create(place, "mine", shape)
+    k, v = torch.randn(1, 2, 900, 8), torch.randn(1, 2, 900, 8)
+    killed = threading.Event()
+
+    def kill() -> None:
+        server.kill()
+        killed.set()
+        server.start()
+
+    for start in range(0, 900, 60):
+        if start == 240:
+            killer = threading.Thread(target=kill)
+            killer.start()
+        part = slice(start, start + 60)
+        store.write(k[:, :, part], v[:, :, part], torch.arange(start, start + 60)[None], torch.tensor([60]))
+    killer.join()
+    assert killed.is_set()
+    again = MilvusStore.open(Place(Connection(server.uri), "killed"), "mine", 8)
+    assert (again.written.tolist(), again.size) == ([900], 600)
+    found = again.find(k[:, :, 300:].clone(), 600, torch.tensor([0]))
+    assert found is not None
+    assert torch.equal(found.places().sort(-1)[0], torch.arange(300, 900).expand(1, 2, 600, 600))
+    ids = found.ids[..., :1]
+    for head in range(2):
+        for t in range(600):
+            j = int(found.places()[0, head, t, 0])
+            torch.testing.assert_close(found.values[0, head, int(ids[0, head, t])], v[0, head, j])
+            torch.testing.assert_close(found.keys[0, head, int(ids[0, head, t])], k[0, head, j])
+
+
+def test_a_server_that_stays_away_is_said_with_its_address(server: "Server") -> None:
+    place = Place(Connection(server.uri, patience=1.0), "away")
+    store = MilvusStore.create(place, "mine", StoreShape(1, 1, 4, 2, "float32"))
+    server.kill()
+    try:
+        with pytest.raises(Problem, match=server.uri):
+            store.write(torch.ones(1, 1, 1, 2), torch.ones(1, 1, 1, 2), torch.zeros(1, 1).long(), torch.tensor([1]))
+        with pytest.raises(Problem, match="nothing answers there"):
+            Connection(server.uri)
+    finally:
+        server.start()

@@ -1,0 +1,111 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from mnemon.config import Problem
+from mnemon.index import MilvusKind, MilvusStore, StoreShape, find_store
+from mnemon.index.milvus import Place
+from mnemon.index.milvus_connection import Connection
+from stores import DIM, HEADS, LITE, ROWS, Stream
+
+SHAPE = StoreShape(ROWS, HEADS, 7, DIM, "float32")
+
+
+@pytest.fixture(scope="module")
+def place() -> Place:
+    return Place(Connection(str(LITE)), "kept", fingerprint="mine")
+
+
+def kept(place: Place, name: str) -> Stream:
+    """A stream into a store that stays."""
+    rows = Stream(MilvusKind(uri=str(LITE)), 7)
+    rows.store = MilvusStore.create(place, name, SHAPE)
+    return rows
+
+
+def reopened(place: Place, name: str) -> MilvusStore:
+    return MilvusStore.open(place, name, DIM)
+
+
+def test_a_reopened_store_is_what_it_was_and_goes_on(place: Place) -> None:
+    rows = kept(place, "reopened")
+    for step in ([3, 0, 5], [18, 8, 7], (False, True, True), [2, 3, 0]):
+        if isinstance(step, tuple):
+            rows.reset(step)
+        else:
+            rows.write(step)
+        rows.store = reopened(place, "reopened")
+        assert rows.store.size == 7
+        rows.check()
+
+
+def test_what_was_not_committed_was_never_written(place: Place) -> None:
+    rows = kept(place, "cut")
+    rows.write([7, 9, 20])
+    store = rows.store
+    assert isinstance(store, MilvusStore)
+    entries, noise = torch.arange(9, 16), torch.ones(HEADS, 7, DIM)
+    store.take(1, entries, noise, noise, entries)
+    rows.store = reopened(place, "cut")
+    rows.check()
+
+
+def test_a_document_is_forgotten_and_the_rest_stays_also_when_saved(place: Place) -> None:
+    rows = kept(place, "forgets")
+    rows.write([7, 7, 7])
+    store = rows.store
+    assert isinstance(store, MilvusStore)
+    store.forget(1, 2, 5)
+    twin = MilvusKind(uri=str(LITE)).loaded(store.tensors(), 7)
+    for each in (store, twin):
+        found = each.find(torch.randn(ROWS, HEADS, 1, DIM), 7, torch.arange(ROWS))
+        assert found is not None
+        assert sorted(found.places()[1, 0, 0][found.valid[1, 0, 0]].tolist()) == [0, 1, 5, 6]
+        assert int(found.valid[0, 0, 0].sum()) == 7
+
+
+def test_a_name_is_taken_once_and_an_unknown_one_is_said(place: Place) -> None:
+    MilvusStore.create(place, "taken", SHAPE)
+    with pytest.raises(Problem, match="there is a store 'taken' already"):
+        MilvusStore.create(place, "taken", SHAPE)
+    with pytest.raises(Problem, match=f"there is no store 'lost' for heads of size {DIM}"):
+        MilvusStore.open(place, "lost", DIM)
+
+
+def test_another_model_s_collection_is_refused(place: Place) -> None:
+    MilvusStore.create(place, "whose", SHAPE)
+    with pytest.raises(Problem, match=r"filled by another model.*fingerprint is 'mine', here they are 4 and 'theirs'"):
+        MilvusStore.create(replace(place, fingerprint="theirs"), "theirs", SHAPE)
+
+
+def test_a_foreign_collection_is_refused(place: Place) -> None:
+    place.connection.ask(lambda client: client.create_collection("foreign_4", dimension=4))
+    with pytest.raises(Problem, match="collection foreign_4 is none of ours; give another name"):
+        MilvusStore.create(replace(place, collection="foreign"), "mine", SHAPE)
+
+
+@pytest.mark.parametrize(
+    ("uri", "message"),
+    [
+        ("gone/memory.db", "there is no folder gone; make it first"),
+        ("memory.sqlite", "must end in .db, a server is http://HOST:19530"),
+        ("http://127.0.0.1:1", r"nothing answers there \(.*\); start one \(docker compose .*\), or give a file name"),
+    ],
+)
+def test_what_is_no_milvus_is_said_with_what_to_do(uri: str, message: str) -> None:
+    with pytest.raises(Problem, match=message):
+        MilvusKind(uri=uri).empty(1, 1, 4, 2, torch.empty(0))
+
+
+def test_a_plain_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "old.db").write_bytes(b"SQLite format 3")
+    with pytest.raises(Problem, match="this is a file where milvus-lite 3 has a folder"):
+        Connection(str(tmp_path / "old.db"))
+
+
+def test_an_unknown_index_names_the_nearest() -> None:
+    with pytest.raises(Problem, match=r"'hsnw' is no index of it .did you mean 'hnsw'"):
+        find_store("milvus:index=hsnw").check()
+    find_store("milvus:index=hnsw").check()
