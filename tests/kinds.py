@@ -122,6 +122,7 @@ FAITHFUL_MODELS = {
 REMEMBERING = {name: model for name, model in MODELS.items() if model.pools.knn}
 CACHED = {name: model for name, model in MODELS.items() if model.pools.cache}
 
+STORED = {"bfloat16": 0.01, "int8": 0.01}
 # Stores by name: what makes them, and how far a stored number may be from the one that was given.
 STORE_KINDS: dict[str, tuple[StoreKind, float]] = {name: (find_store(name), 0.0) for name in INDEXES} | {
     f"{name}, its index kept from the first entry": (replace(kind, start=1), 0.0)
@@ -129,3 +130,6 @@ STORE_KINDS: dict[str, tuple[StoreKind, float]] = {name: (find_store(name), 0.0)
     if isinstance(kind := find_store(name), KeptKind)
 }
 STORE_KINDS |= {name: (find_store(f"milvus:uri={LITE}" if name == "milvus" else name), 0.0) for name in STORES}
+STORE_KINDS |= {
+    f"slots:stored={stored}": (find_store(f"slots:stored={stored}"), close) for stored, close in STORED.items()
+}

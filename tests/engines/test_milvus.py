@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from milvus_server import Server
 from mnemon.config import Problem
 from mnemon.index import MilvusKind, MilvusStore, StoreShape
 from mnemon.index.milvus import Place
@@ -16,7 +17,7 @@ pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture(params=["flat", "hnsw", "ivf"])
-def rows(request: pytest.FixtureRequest, server: "Server") -> Stream:
+def rows(request: pytest.FixtureRequest, server: Server) -> Stream:
     kind = MilvusKind(uri=server.uri, collection=f"laws_{request.param}", index=request.param)
     return Stream(kind, 7, tolerance=1e-5)
 
@@ -68,14 +69,14 @@ def test_a_document_is_forgotten_and_the_rest_stays(rows: Stream) -> None:
     assert int(found.valid[0, 0, 0].sum()) == 7
 
 
-def test_another_model_s_collection_is_refused(server: "Server") -> None:
+def test_another_model_s_collection_is_refused(server: Server) -> None:
     place = Place(Connection(server.uri), "whose", fingerprint="a")
     MilvusStore.create(place, "mine", StoreShape(1, 1, 4, 2, "float32"))
     with pytest.raises(Problem, match=r"was filled by another model.*fingerprint is 'a', here they are 2 and 'b'"):
         MilvusStore.create(replace(place, fingerprint="b"), "theirs", StoreShape(1, 1, 4, 2, "float32"))
 
 
-def test_a_server_killed_in_the_middle_of_writing_loses_nothing(server: "Server") -> None:
+def test_a_server_killed_in_the_middle_of_writing_loses_nothing(server: Server) -> None:
     """The writer waits and goes on; every entry is there once, with its own key and value."""
     shape = StoreShape(1, 2, 600, 8, "float32")
     place = Place(Connection(server.uri, patience=300.0), "killed")
@@ -109,7 +110,7 @@ def test_a_server_killed_in_the_middle_of_writing_loses_nothing(server: "Server"
             torch.testing.assert_close(found.keys[0, head, int(ids[0, head, t])], k[0, head, j])
 
 
-def test_a_server_that_stays_away_is_said_with_its_address(server: "Server") -> None:
+def test_a_server_that_stays_away_is_said_with_its_address(server: Server) -> None:
     place = Place(Connection(server.uri, patience=1.0), "away")
     store = MilvusStore.create(place, "mine", StoreShape(1, 1, 4, 2, "float32"))
     server.kill()

@@ -14,6 +14,7 @@ from mnemon.index.milvus import MilvusStore
 from mnemon.index.milvus_kind import MilvusKind
 from mnemon.index.named import Search, chosen, named
 from mnemon.index.scann import scann_search
+from mnemon.index.slots import SlotsKind, SlotsStore
 from mnemon.index.store import RingKind, RingStore
 
 INDEXES: dict[str, Search] = {
@@ -27,7 +28,7 @@ INDEXES: dict[str, Search] = {
 
 
 # Stores that are more than a ring and a search in it, by the name that `KNNConfig.index` gives them.
-STORES: dict[str, StoreKind] = {"host": HostKind(), "mmap": MappedKind(), "milvus": MilvusKind()}
+STORES: dict[str, StoreKind] = {"host": HostKind(), "mmap": MappedKind(), "milvus": MilvusKind(), "slots": SlotsKind()}
 
 
 # How an index of INDEXES is begun that is kept with the entries; the others search a ring as it stands.
@@ -63,6 +64,8 @@ __all__ = [
     "RingKind",
     "RingStore",
     "Search",
+    "SlotsKind",
+    "SlotsStore",
     "Store",
     "StoreKind",
     "StoreShape",

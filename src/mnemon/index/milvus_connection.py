@@ -20,6 +20,7 @@ ABOUT = "about"  # the record that tells whose entries a collection holds, in th
 PATIENCE = 60.0  # seconds for which a server may be away, in the middle of what is asked of it
 FIRST, LONGEST = 0.1, 5.0  # seconds between two tries: doubled from the first to the longest
 WITHIN = 30.0  # seconds for one answer
+FINDING = 5.0  # seconds in which a server must say that it is there
 PARTITIONS = 16  # that tenants are spread over
 NAME_LENGTH = 256
 
@@ -41,7 +42,8 @@ class Connection:
         if self.local:
             _check_file(Path(uri))
         try:
-            self._client = self._milvus.MilvusClient(uri, timeout=WITHIN if self.local else 5.0)
+            self._client = self._milvus.MilvusClient(uri, timeout=WITHIN if self.local else FINDING)
+            self._client.get_server_version(timeout=FINDING)  # a client that was made before may be given again
         except (self._milvus.MilvusException, ValueError) as error:
             raise self._absent(error) from None
 

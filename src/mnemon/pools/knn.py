@@ -123,7 +123,7 @@ class KNNPool(Pool):
             return state
         assert fresh.k is not None
         assert fresh.v is not None
-        if state.store is not None and fresh.found is not None and fresh.weights is not None:
+        if state.store is not None and fresh.found is not None and fresh.weights is not None and _alone(state):
             state.store.attended(fresh.found, fresh.weights)
         lengths = fresh.real()
         count = state.count + lengths
@@ -184,10 +184,15 @@ def _with_zeros(found: Neighbours | None, q: Tensor, k: int) -> Neighbours:
     return replace(found, ids=ids, valid=valid, scores=scores, zeros=True)
 
 
+def _alone(state: KNNState) -> bool:
+    """Whether each row has its own row of the store, in order: beams share rows."""
+    return state.store is not None and torch.equal(state.rows, torch.arange(len(state.store.written)))
+
+
 def _own(state: KNNState) -> KNNState:
     """A state whose rows each own their row of the store: shared rows (beams) are copied before they diverge."""
     rows = torch.arange(len(state.rows))
-    if state.store is None or torch.equal(state.rows, torch.arange(len(state.store.written))):
+    if state.store is None or _alone(state):
         return replace(state, rows=rows)
     return replace(state, store=state.store.chosen(state.rows), rows=rows)
 
