@@ -42,6 +42,7 @@ class TrainConfig(Config):
     clip: float | None = Field(1.0, gt=0, description="largest norm of the gradient (null: any)")
     precision: Precision = Field("float32", description="of the forward pass; weights stay in float32")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where to train (auto: cuda, mps, cpu)")
+    compile: bool = Field(False, description="compile feed-forward layers (a CPU needs a C++ compiler for it)")
     threads: int | None = Field(None, ge=1, description="threads of a CPU (default: as they are)")
     keep_pages: bool = Field(True, description="on a CPU, keep freed memory for the next step (glibc)")
     seed: int = Field(0, ge=0, description="start values, order of documents, dropout")

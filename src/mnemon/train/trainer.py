@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from mnemon.config import Problem
 from mnemon.data import Batch
 from mnemon.model import Drift, MemoryState, Remembering, computing, key_drift
+from mnemon.train.compiled import compile_parts
 from mnemon.train.config import TrainConfig, dealt, dealt_rows
 from mnemon.train.engines import make_engine
 from mnemon.train.history import History
@@ -41,6 +42,8 @@ class Trainer:
         self.device = next(model.parameters()).device
         if config.keep_pages and self.device.type == "cpu":
             keep_pages()
+        if config.compile:
+            compile_parts(model)
         self.engine = make_engine(model, config, ranks)
         self.optimizers = self.engine.optimizers
         self._highest = [[group["lr"] for group in optimizer.param_groups] for optimizer in self.optimizers]
