@@ -6,6 +6,7 @@ from mnemon.cli import (
     bench_attention,
     bench_cost,
     bench_decode,
+    bench_faults,
     bench_gpu_floor,
     bench_read,
     bench_recall,
@@ -41,5 +42,6 @@ BENCHES: dict[str, tuple[type[Any], Callable[[Any, str], None]]] = {
     "cost": (bench_cost.Cost, bench_cost.run),
     "gpu-floor": (bench_gpu_floor.GpuFloor, bench_gpu_floor.run),
     "attention": (bench_attention.Attention, bench_attention.run),
+    "faults": (bench_faults.Faults, bench_faults.run),
     "attach": (bench_attach.Attach, bench_attach.run),
 }

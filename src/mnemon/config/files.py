@@ -10,22 +10,34 @@ from mnemon.config.base import Problem
 
 
 @contextlib.contextmanager
+def told(path: Path) -> Iterator[None]:
+    """What the system refuses while `path` is written, such as a full disk, is a `Problem`."""
+    try:
+        yield
+    except OSError as error:
+        raise Problem(f"{path}: cannot be written ({error.strerror or error})") from None
+
+
+@contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary name beside `path` to write to; renamed to `path` on success, removed on failure."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with told(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         yield temporary
-        with open(temporary, "rb") as written:
-            os.fsync(written.fileno())
-        os.replace(temporary, path)
+        with told(path):
+            with open(temporary, "rb") as written:
+                os.fsync(written.fileno())
+            os.replace(temporary, path)
+            sync_folder(path.parent)  # a power cut takes back a name that is not on the disk yet
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
     """Write `text` so that a reader sees the old file or the whole new one."""
-    with replacing(path) as temporary:
+    with replacing(path) as temporary, told(path):
         temporary.write_text(text, encoding="utf-8")
 
 

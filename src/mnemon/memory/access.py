@@ -3,7 +3,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from mnemon.config import Problem
+from mnemon.config import Problem, told
 from mnemon.memory.contents import Contents, Entry
 from mnemon.memory.fingerprint import Fingerprint
 from mnemon.memory.folder import clean, is_memory, locked, strangers
@@ -35,15 +35,6 @@ def changing(folder: Path) -> Iterator[Contents | None]:
     """
     with told(folder), alone(folder) as before:
         yield before.contents if before else None
-
-
-@contextlib.contextmanager
-def told(folder: Path) -> Iterator[None]:
-    """What the system refuses is a `Problem` with the folder."""
-    try:
-        yield
-    except OSError as error:
-        raise Problem(f"{folder}: cannot be written ({error.strerror or error})") from None
 
 
 @contextlib.contextmanager

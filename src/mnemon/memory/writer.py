@@ -4,8 +4,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mnemon.config import Problem, nearest, sync_folder
-from mnemon.memory.access import alone, same, there, told
+from mnemon.config import Problem, nearest, sync_folder, told
+from mnemon.memory.access import alone, same, there
 from mnemon.memory.checks import misfit
 from mnemon.memory.contents import Contents, Entry, Key
 from mnemon.memory.document import Document

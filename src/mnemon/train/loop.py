@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from mnemon.config import Problem, write_json
+from mnemon.config import Problem, told, write_json
 from mnemon.data import Corpus, Lanes, Tokenizer, load_corpus, load_tokenizer, make_tokenizer
 from mnemon.model import ModelConfig, Transformer
 from mnemon.train.checkpoint import newest
@@ -54,7 +54,8 @@ def train(
                     _begin_memories(model, config.model, before.model)
             session = _session(out, config, model.to(device), corpus, tokenizer, ranks)
             if ranks.first:
-                out.mkdir(parents=True, exist_ok=True)
+                with told(out):
+                    out.mkdir(parents=True, exist_ok=True)
                 tokenizer.save(out / "tokenizer.json")
                 write_json(out / "corpus.json", described(corpus))
             session.save()

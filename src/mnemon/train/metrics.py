@@ -3,7 +3,7 @@ import os
 from pathlib import Path
 from typing import Any, Self
 
-from mnemon.config import Problem, write_text
+from mnemon.config import Problem, told, write_text
 from mnemon.train.tensorboard import events
 from mnemon.train.trainer import Record
 
@@ -13,13 +13,14 @@ class Metrics:
 
     def __init__(self, out: Path, after: int, writes: bool = True):
         """Continue after step `after`: later lines, and a torn one, are dropped. Off, nothing is written at all."""
+        self._path = path = out / "metrics.jsonl"
         self._events, self._lines = None, None
         if not writes:
             return
-        path = out / "metrics.jsonl"
         if path.exists():
             write_text(path, "".join(kept(path.read_bytes(), after)))
-        self._lines = open(path, "a", encoding="utf-8")  # noqa: SIM115  # closed by close
+        with told(path):
+            self._lines = open(path, "a", encoding="utf-8")  # noqa: SIM115  # closed by close
         self._events = events(out / "tensorboard", after)
 
     def write(self, record: Record) -> None:
@@ -35,7 +36,8 @@ class Metrics:
     def sync(self) -> None:
         """Bring every line to the disk: a checkpoint must not outlive the lines before it."""
         if self._lines is not None:
-            os.fsync(self._lines.fileno())
+            with told(self._path):
+                os.fsync(self._lines.fileno())
 
     def close(self) -> None:
         """Close the files."""

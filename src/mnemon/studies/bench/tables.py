@@ -1,4 +1,6 @@
-"""The tables of `reproduce` that measure time; nothing is trained for them: folder, budget and seeds are unused."""
+"""The tables of `reproduce` that measure time, or try faults; nothing is trained for them: folder, budget and seeds
+are unused.
+"""
 
 import importlib
 from collections.abc import Sequence
@@ -14,6 +16,7 @@ from mnemon.studies.bench.search import search_table
 from mnemon.studies.bench.search_page import search_lines
 from mnemon.studies.bench.span import span_lines, span_table
 from mnemon.studies.bench.train_page import train_lines, train_table
+from mnemon.studies.faults.bench import faults_lines, faults_table
 from mnemon.studies.pages import Record, Table
 from mnemon.studies.workers import Progress
 
@@ -83,5 +86,12 @@ BENCH_TABLES = {
         "many tokens in its own cache?",
         _attach,
         attach_lines,
+    ),
+    "faults": Table(
+        "What a fault costs",
+        "Is anything lost that was acknowledged, or back that was forgotten, when a process is killed, the power is "
+        "cut, the disk is full, or files are damaged?",
+        faults_table,
+        faults_lines,
     ),
 }
