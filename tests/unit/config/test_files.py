@@ -32,7 +32,7 @@ def test_full_disk_while_flushing_leaves_the_old_file(tmp_path: Path, monkeypatc
     path = tmp_path / "value.json"
     write_text(path, "old")
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(Problem, match=r"value.json: cannot be written \(No space left"):
         write_text(path, "new")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
