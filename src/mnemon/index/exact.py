@@ -42,7 +42,6 @@ def exact_search(
     return proven_search(queries, keys, top_k, valid)[:2]
 
 
-@torch.autocast("cpu", enabled=False)  # which would round the products that are to be exact
 def proven_search(
     queries: Float[Tensor, "*b h t d"],
     keys: Float[Tensor, "*b h m d"],
@@ -57,19 +56,20 @@ def proven_search(
     """
     *lead, t, d = queries.shape
     m, k = keys.shape[-2], min(top_k, keys.shape[-2])
-    certify = certify or _certifier(queries, keys, k)
-    if certify is None:
-        searched = by_tiles(queries, keys, k, valid, _Search(), _summed(keys))
-        return *searched, torch.zeros(queries.shape[:-1], dtype=torch.bool, device=queries.device)
-    n = math.prod(lead)
-    q, flat, mask = queries.detach().reshape(n, t, d), keys.detach().reshape(n, m, d), _mask(valid, lead, m)
-    scores, ids, certified = certify(q, flat, k, mask)
-    for head in (~certified).any(1).nonzero().flatten().tolist():
-        left = (~certified[head]).nonzero().flatten()
-        seen = mask if mask is None else mask[head, left if mask.shape[1] > 1 else slice(None)]
-        top, where = by_tiles(q[head, left][None], flat[head : head + 1], k, seen, _Search(), torch.float32)
-        scores[head, left], ids[head, left] = top[0], where[0]
-    return scores.view(*lead, t, k), ids.view(*lead, t, k), certified.view(*lead, t)
+    with torch.autocast("cpu", enabled=False):  # which would round the products that are to be exact
+        certify = certify or _certifier(queries, keys, k)
+        if certify is None:
+            searched = by_tiles(queries, keys, k, valid, _Search(), _summed(keys))
+            return *searched, torch.zeros(queries.shape[:-1], dtype=torch.bool, device=queries.device)
+        n = math.prod(lead)
+        q, flat, mask = queries.detach().reshape(n, t, d), keys.detach().reshape(n, m, d), _mask(valid, lead, m)
+        scores, ids, certified = certify(q, flat, k, mask)
+        for head in (~certified).any(1).nonzero().flatten().tolist():
+            left = (~certified[head]).nonzero().flatten()
+            seen = mask if mask is None else mask[head, left if mask.shape[1] > 1 else slice(None)]
+            top, where = by_tiles(q[head, left][None], flat[head : head + 1], k, seen, _Search(), torch.float32)
+            scores[head, left], ids[head, left] = top[0], where[0]
+        return scores.view(*lead, t, k), ids.view(*lead, t, k), certified.view(*lead, t)
 
 
 def _certifier(queries: Tensor, keys: Tensor, k: int) -> Certify | None:
