@@ -10,6 +10,7 @@ from hypothesis import settings
 # their tests.
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # a GPU's products are deterministic with it alone
 
 # The machine may be busy: a slow example is no failure, and a failing one is the same on every machine.
 settings.register_profile("mnemon", deadline=None, derandomize=True)

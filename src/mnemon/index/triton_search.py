@@ -52,9 +52,10 @@ def streamed_search(
         grid = (triton.cdiv(t, tile), parts, math.prod(heads))
         # Triton's interpreter, on a CPU, cannot multiply bfloat16: in float32 the products are the same.
         widen = q.dtype != keys.dtype or not q.is_cuda
-        _scan[grid](*given, t, m, **widths, KP=kept, TILE=tile, WIDEN=widen, num_warps=warps)
-        wide = triton.next_power_of_2(parts * kept)
-        _settle[(t, math.prod(heads))](*given, scores, ids, parts, m, **widths, K=k, KP=kept, WIDE=wide, num_warps=4)
+        wide, each = triton.next_power_of_2(parts * kept), (t, math.prod(heads))
+        with torch.cuda.device_of(q):
+            _scan[grid](*given, t, m, **widths, KP=kept, TILE=tile, WIDEN=widen, num_warps=warps)
+            _settle[each](*given, scores, ids, parts, m, **widths, K=k, KP=kept, WIDE=wide, num_warps=4)
     return scores.view(*lead, t, k), ids.view(*lead, t, k)
 
 

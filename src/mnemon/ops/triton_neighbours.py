@@ -74,7 +74,8 @@ def _launch(kernel: Any, read: Neighbours, softcap: float | None, given: tuple[A
     widths = {"K": k, "D": d, "KP": triton.next_power_of_2(max(k, 1)), "DP": triton.next_power_of_2(d)}
     if b * h * t:
         capped = softcap is not None
-        kernel[(t, h, b)](*given, softcap if capped else 1.0, CAPPED=capped, **widths, **constants, num_warps=2)
+        with torch.cuda.device_of(read.ids):
+            kernel[(t, h, b)](*given, softcap if capped else 1.0, CAPPED=capped, **widths, **constants, num_warps=2)
 
 
 # What follows is compiled for the GPU. b h t d of the query and k of its neighbours; KP, DP: the next powers of two.

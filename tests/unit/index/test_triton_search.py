@@ -32,7 +32,7 @@ def by_brute_force(q: Tensor, keys: Tensor, k: int, valid: Tensor | None = None)
     return scores.topk(k, dim=-1)
 
 
-@pytest.mark.parametrize(("m", "k"), [(3, 8), (13, 1), (64, 3), (141, 9)])  # parts of a part, a whole one, several
+@pytest.mark.parametrize(("m", "k"), [(3, 8), (13, 1), (64, 3), (141, 3)])  # parts of a part, a whole one, several
 def test_streamed_search_equals_brute_force(m: int, k: int) -> None:
     q, keys = drawn(m)
     scores, ids = streamed_search(q, keys, k)
@@ -65,7 +65,7 @@ def test_queries_are_not_rounded_to_what_keys_are_stored_in() -> None:
 
 
 def test_the_best_keys_are_found_though_all_share_a_lane() -> None:
-    q, keys = drawn(600)
+    q, keys = drawn(600, 1)
     better = torch.arange(4, 4 * fused.LANES, fused.LANES)  # every member of lane 4 of the first part
     keys[:, :, better] = 10 * q[:, :, :1]
     assert torch.equal(streamed_search(q, keys, 4)[1][:, :, 0].sort().values.cpu(), better.expand(B, H, -1))
