@@ -53,7 +53,7 @@ def streamed_search(
         # Triton's interpreter, on a CPU, cannot multiply bfloat16: in float32 the products are the same.
         widen = q.dtype != keys.dtype or not q.is_cuda
         wide, each = triton.next_power_of_2(parts * kept), (t, math.prod(heads))
-        with torch.cuda.device_of(q):
+        with torch.cuda.device_of(q):  # type: ignore[no-untyped-call]  # no types in torch
             _scan[grid](*given, t, m, **widths, KP=kept, TILE=tile, WIDEN=widen, num_warps=warps)
             _settle[each](*given, scores, ids, parts, m, **widths, K=k, KP=kept, WIDE=wide, num_warps=4)
     return scores.view(*lead, t, k), ids.view(*lead, t, k)

@@ -74,7 +74,7 @@ def _launch(kernel: Any, read: Neighbours, softcap: float | None, given: tuple[A
     widths = {"K": k, "D": d, "KP": triton.next_power_of_2(max(k, 1)), "DP": triton.next_power_of_2(d)}
     if b * h * t:
         capped = softcap is not None
-        with torch.cuda.device_of(read.ids):
+        with torch.cuda.device_of(read.ids):  # type: ignore[no-untyped-call]  # no types in torch
             kernel[(t, h, b)](*given, softcap if capped else 1.0, CAPPED=capped, **widths, **constants, num_warps=2)
 
 
