@@ -9,6 +9,7 @@ from torch import Tensor
 from mnemon.index.base import Store, StoreKind
 from mnemon.index.exact import exact_search
 from mnemon.index.named import Search
+from mnemon.index.room import rooms
 from mnemon.ops import Neighbours, write_count
 
 ALIGN = 1024  # searches see a multiple of this many slots, so that shapes seldom change while a store fills
@@ -205,9 +206,9 @@ class RingStore(Store):
             return
         held = self.slots
         m = min(self.size, max(-(-entries // ALIGN) * ALIGN, 2 * held))
-        for name in ("keys", "values"):
-            old = getattr(self, name)
-            fresh = old.new_empty(*old.shape[:2], m, old.shape[3])
+        shape = (*self.keys.shape[:2], m, self.keys.shape[3])
+        keys, values = rooms(self.keys, shape, shape)  # both, or the ring stays as it is
+        for fresh, old in ((keys, self.keys), (values, self.values)):
             fresh[:, :, :held] = old
-            setattr(self, name, fresh)
+        self.keys, self.values = keys, values
         self.positions = torch.nn.functional.pad(self.positions, (0, m - held), value=-1)

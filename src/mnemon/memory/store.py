@@ -6,6 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mnemon.config import Problem, nearest
+from mnemon.index.room import rooms
 from mnemon.memory.document import Document
 
 ROOM = 1024  # entries that a buffer has room for at least, once it grows
@@ -99,15 +100,20 @@ class DocumentStore:
         """Drop a document: what is left is as if it had never been read. The buffers are made anew, without it."""
         if name not in self.names:
             raise Problem(f"document {name!r}: nothing by this name is remembered{nearest(name, self.names)}")
+        before = dict(vars(self))
         kept = self.documents()
         gone = kept.pop(self.names.index(name))
         self._documents, self._keys, self._values = [], {}, {}
         self._first = self._last = 0
         self.version += 1
         total = sum(map(len, kept))
-        for each in kept:
-            self._append(each.keys, each.values, len(each), total)
-            self._documents.append(replace(each, keys={}, values={}))
+        try:
+            for each in kept:
+                self._append(each.keys, each.values, len(each), total)
+                self._documents.append(replace(each, keys={}, values={}))
+        except Problem:  # there is no room for the others beside what there was
+            vars(self).update(before)
+            raise
         return gone
 
     def _append(
@@ -127,7 +133,7 @@ class DocumentStore:
         if buffer is not None and self._last + n <= buffer.shape[2]:
             return buffer
         m = max(self._last + n, room or max(ROOM, 2 * self._last))
-        larger = fresh.new_empty(1, fresh.shape[0], m, fresh.shape[2])
+        (larger,) = rooms(fresh, (1, fresh.shape[0], m, fresh.shape[2]))
         if buffer is not None:
             larger[:, :, : self._last] = buffer[:, :, : self._last]
         return larger

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from mnemon.config import Problem
+from mnemon.index import room
 from mnemon.memory import Document, DocumentStore
 
 
@@ -111,3 +112,18 @@ def test_every_change_has_a_version_and_unknown_names_are_said() -> None:
         store.forget("b")
     with pytest.raises(IndexError):
         store.at(0)
+
+
+def test_a_memory_that_cannot_grow_keeps_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    store, kept = DocumentStore(5000), [document("a", 700), document("b", 500, 1)]
+    for each in kept:
+        store.add(each)
+    monkeypatch.setattr(room, "free_bytes", lambda: 1000)
+    for change in (lambda: store.add(document("c", 900, 2)), lambda: store.forget("a")):
+        with pytest.raises(Problem, match=r"the memory cannot grow: [0-9,]+ bytes are needed"):
+            change()
+        check(store, kept)
+    monkeypatch.undo()
+    store.forget("a")
+    store.add(document("c", 900, 2))
+    check(store, [kept[1], document("c", 900, 2)])
