@@ -250,7 +250,7 @@ class Attention(nn.Module):
             for name, merges in self.merges.items():
                 read = reads[name]
                 if merges == "joint" and isinstance(read, Shared):
-                    return name, Common(q, *self._learned(read, q.dtype))
+                    return name, Common(q, *self._learned(read, read.k.dtype))
         return None, None
 
     def _learned(self, read: Shared, dtype: torch.dtype) -> tuple[Float[Tensor, "h n d"], Float[Tensor, "h n d"]]:

@@ -86,8 +86,10 @@ def mask(last: Tensor | None, added: Tensor | None, block: Block, plan: Plan, li
 
 def gather_(dadded: Tensor, ds: Tensor, block: Block, plan: Plan) -> None:
     """Add a block's slopes to those of what was added to its scores, distance by distance."""
-    template = plan.template(len(ds), ds).zero_()
-    template[:, block.columns] = ds
+    template = ds
+    if ds.shape[1] < len(ds) + plan.band.width - 1:  # the keys begin later than the window, or end earlier
+        template = plan.template(len(ds), ds).zero_()
+        template[:, block.columns] = ds
     along = plan.diagonals(template)
     own = dadded[min(block.b, dadded.shape[0] - 1), min(block.h, dadded.shape[1] - 1)]
     if len(own) == 1:

@@ -40,7 +40,7 @@ def partial_context(
     bias, seen, weight = band.spread(t, k.shape[2], q.device)
     if common is not None:
         own = partial_dense(q, k, v, bias, seen, weight, dropout)
-        return joint([own, partial_shared(common.q, common.k, common.v, dropout)])
+        return joint([own, partial_shared(common.q, common.k.to(q.dtype), common.v.to(q.dtype), dropout)])
     if merges or weights or weight is not None:
         return partial_dense(q, k, v, bias, seen, weight, dropout)
     return partial_fused(q, k, v, bias, seen, dropout)

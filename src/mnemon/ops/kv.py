@@ -38,7 +38,7 @@ class Shared:
 
 @dataclass(frozen=True)
 class Common:
-    """Keys and values that all rows share, and the queries that ask them."""
+    """Keys and values that all rows share, and the queries that ask them, in whose dtype products are computed."""
 
     q: Float[Tensor, "b h t d"]
     k: Float[Tensor, "h n d"]

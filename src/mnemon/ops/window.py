@@ -61,6 +61,8 @@ class _Window(torch.autograd.Function):
         values: Tensor,
         plan: Plan,
     ) -> tuple[Tensor, Tensor]:
+        ctx.dtypes = keys.dtype, values.dtype
+        keys, values = keys.to(q.dtype), values.to(q.dtype)
         o, z = torch.empty_like(q, memory_format=torch.contiguous_format), wide(q.new_empty(q.shape[:3]))
         like, ask = z if plan.merges else q, q if asks is None else asks
         kept: list[Tensor] = []
@@ -94,33 +96,44 @@ class _Window(torch.autograd.Function):
         added, asks = (kept.pop(0) if given else None for given in ctx.given)
         do = torch.zeros_like(q) if do is None else do
         dq, dask = (torch.empty_like(q, memory_format=torch.contiguous_format) for _ in range(2))
-        # Summed over blocks and rows: in float32 at least, whatever the inputs are.
-        dk, dv, dkeys, dvalues = (torch.zeros_like(wide(x)) for x in (k, v, keys, values))
+        dk, dv = torch.empty_like(k), torch.empty_like(v)
+        dkeys, dvalues = (torch.empty_like(x, dtype=dtype) for x, dtype in zip((keys, values), ctx.dtypes, strict=True))
         dadded = None if added is None or not ctx.needs_input_grad[3] else torch.zeros_like(wide(added))
+        # Summed over blocks and rows: in float32 at least, whatever the inputs are.
+        sums = [wide(x.new_empty(x.shape[-2:])) for x in (k, v, keys, values)]
+        ds: Tensor | None = None
         with torch.autocast(q.device.type, enabled=False):
             for h in range(q.shape[1]):
+                for total in sums[2:]:
+                    total.zero_()
                 for block in plan.blocks(h, q.shape[0]):
                     a, asked, read = kept.pop(0), block.asked, block.read
-                    ds = _slope(do[asked], v[read], values[h], a, None if dz is None else dz[asked])
+                    if not block.queries.start:
+                        for total in sums[:2]:
+                            total.zero_()
+                    ds = _slope(do[asked], v[read], values[h], a, None if dz is None else dz[asked], ds)
                     (near, shared), (a_near, a_shared) = _split(ds, keys), _split(a, keys)
                     torch.mm(near, k[read], out=dq[asked])
                     torch.mm(shared, keys[h], out=dask[asked])
-                    dk[read] += near.T @ q[asked]
-                    dv[read] += a_near.T @ do[asked]
-                    dkeys[h] += shared.T @ (q if asks is None else asks)[asked]
-                    dvalues[h] += a_shared.T @ do[asked]
+                    sums[0][block.keys] += near.T @ q[asked]
+                    sums[1][block.keys] += a_near.T @ do[asked]
+                    sums[2] += shared.T @ (q if asks is None else asks)[asked]
+                    sums[3] += a_shared.T @ do[asked]
                     if dadded is not None:
                         gather_(dadded, near, block, plan)
+                    if block.queries.stop == plan.t:
+                        dk[block.b, h], dv[block.b, h] = sums[:2]
+                dkeys[h], dvalues[h] = sums[2:]
         if asks is None:
             dq += dask
         return (
             dq,
-            dk.to(k.dtype),
-            dv.to(v.dtype),
+            dk,
+            dv,
             None if dadded is None or added is None else dadded.to(added.dtype),
             None if asks is None else dask,
-            dkeys.to(keys.dtype),
-            dvalues.to(values.dtype),
+            dkeys,
+            dvalues,
             None,
         )
 
@@ -161,9 +174,9 @@ def _softmax_(s: Tensor, z: Tensor | None, blank: bool) -> Tensor:
     return s
 
 
-def _slope(do: Tensor, v: Tensor, values: Tensor, a: Tensor, dz: Tensor | None) -> Tensor:
-    """ds = a (da - sum a da + dz) of a block, where da = do v^T."""
-    ds = torch.empty_like(a)
+def _slope(do: Tensor, v: Tensor, values: Tensor, a: Tensor, dz: Tensor | None, room: Tensor | None) -> Tensor:
+    """ds = a (da - sum a da + dz) of a block, where da = do v^T; in `room`, where that has its shape."""
+    ds = torch.empty_like(a) if room is None or room.shape != a.shape else room
     near, shared = ds[:, : len(v)], ds[:, len(v) :]
     torch.mm(do, v.T, out=near)
     torch.mm(do, values.T, out=shared)
