@@ -16,4 +16,5 @@ def test_two_ranks_have_the_losses_of_one_process_for_every_recipe(alone: Any, p
     assert found.keys() == alone.keys()
     for name, losses in alone.items():
         assert max(losses) - min(losses) > 0.01, name
-        assert found[name] == pytest.approx(losses, rel=1e-3 if "bfloat16" in name else 1e-5), name
+        rough = name.endswith((", bfloat16", ", muon"))  # Muon's own products are in bfloat16
+        assert found[name] == pytest.approx(losses, rel=1e-3 if rough else 1e-5), name

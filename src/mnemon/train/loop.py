@@ -4,7 +4,7 @@ from mnemon.config import Problem, told, write_json
 from mnemon.data import Corpus, Lanes, Tokenizer, load_corpus, load_tokenizer, make_tokenizer
 from mnemon.model import ModelConfig, Transformer
 from mnemon.train.checkpoint import newest
-from mnemon.train.config import Parallel, RunConfig, dealt
+from mnemon.train.config import Parallel, RunConfig, dealt, dealt_rows
 from mnemon.train.randomness import seeded
 from mnemon.train.ranks import Ranks, joined
 from mnemon.train.run import (
@@ -40,7 +40,8 @@ def train(
         with ranks.together():
             if out.exists() and (not out.is_dir() or any(out.iterdir())):
                 raise Problem(f"{out}: already there; choose another folder, or continue that run with --resume")
-            # A folder that is no run says so before anything is read.
+            dealt_rows(config.train, ranks.size)  # before anything is read
+            # So does a folder that is no run.
             before = None if start_from is None else read_config(Path(start_from))
             device = pick_device(config.train.device)
             corpus = load_corpus(config.data.source, config.data) if corpus is None else corpus
@@ -85,10 +86,11 @@ def resume(
             device = pick_device(config.train.device)
             tokenizer = load_tokenizer(out / "tokenizer.json")
         checkpoint = newest(out / "checkpoints", ranks)
-        done = checkpoint.values["step"]
-        if done > config.train.steps:
-            raise Problem(f"{out}: already trained for {done} steps, more than {config.train.steps}")
         with ranks.together():
+            dealt_rows(config.train, ranks.size)
+            done = checkpoint.values["step"]
+            if done > config.train.steps:
+                raise Problem(f"{out}: already trained for {done} steps, more than {config.train.steps}")
             corpus = load_corpus(config.data.source, config.data) if corpus is None else corpus
         with seeded(config.train.seed, device, config.train.threads, ranks.rank):
             model = config.model.build(config.train.seed).to(device)

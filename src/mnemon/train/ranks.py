@@ -17,6 +17,10 @@ from mnemon.config import Problem
 START = "torchrun --nproc-per-node 2 -m mnemon train"
 
 
+class Agreed(Problem):
+    """A problem that every rank has, at the same place: for the first to say."""
+
+
 @dataclass(frozen=True)
 class Ranks:
     """This process, `rank` of `size`, and the group they talk in. `Ranks()` is a process alone: it asks nobody."""
@@ -67,7 +71,7 @@ class Ranks:
         said = self.gather(found)
         if any(said):
             rank, first = next((rank, each) for rank, each in enumerate(said) if each)
-            raise Problem(first if all(each == first for each in said) else f"rank {rank}: {first}")
+            raise Agreed(first if all(each == first for each in said) else f"rank {rank}: {first}")
 
     def share(self, rows: int) -> slice:
         """Which of `rows` lanes, all ranks together, are this rank's."""
@@ -113,7 +117,8 @@ def joined(parallel: str, patience: float) -> Iterator[Ranks]:
         with left_behind():
             yield Ranks(dist.get_rank(), dist.get_world_size())
     except (Problem, OSError, KeyboardInterrupt) as end:
-        if _said_already(store):
+        silent = dist.get_rank() > 0 if isinstance(end, Agreed | KeyboardInterrupt) else _said_already(store)
+        if silent:
             raise SystemExit(130 if isinstance(end, KeyboardInterrupt) else 2) from None
         raise
     finally:

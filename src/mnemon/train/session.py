@@ -12,6 +12,7 @@ from mnemon.train.checkpoint import Checkpoint, load, prune, save, saved_steps
 from mnemon.train.interrupt import Interrupt
 from mnemon.train.metrics import Metrics
 from mnemon.train.randomness import random_state, set_random_state
+from mnemon.train.ranks import Agreed
 from mnemon.train.redeal import remembered
 from mnemon.train.saving import Saver
 from mnemon.train.trainer import Diverged, Record, Trainer
@@ -118,7 +119,7 @@ class Session:
             record = self.trainer.advance(batch.inner() if self.faithful else batch)
         except Diverged as error:
             last = self.checkpoints / f"step-{saved_steps(self.checkpoints)[0]}"
-            raise Problem(f"{self.out}: {error}; stopped, {last} is kept: try a lower learning rate") from None
+            raise Agreed(f"{self.out}: {error}; stopped, {last} is kept: try a lower learning rate") from None
         if self.valid is not None and self.trainer.step % (self.config.valid_every or 1) == 0:
             record["valid_loss"] = validate(self.trainer, self.valid(), self.config.valid_batches)
         return record
