@@ -12,6 +12,7 @@ from mnemon.cli import (
     bench_recall,
     bench_search,
     bench_span,
+    bench_store,
     bench_train,
 )
 from mnemon.cli.bench_output import ready
@@ -36,6 +37,7 @@ BENCHES: dict[str, tuple[type[Any], Callable[[Any, str], None]]] = {
     "train": (bench_train.Train, bench_train.run),
     "recall": (bench_recall.Recall, bench_recall.run),
     "search": (bench_search.Search, bench_search.run),
+    "store": (bench_store.Store, bench_store.run),
     "span": (bench_span.Span, bench_span.run),
     "decode": (bench_decode.Decode, bench_decode.run),
     "read": (bench_read.Read, bench_read.run),

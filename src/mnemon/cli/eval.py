@@ -37,6 +37,8 @@ class Eval:
     """tokens fed at once (default: as trained)"""
     clamp: int | None = None
     """furthest distance told apart by Transformer-XL positions (default: as trained)"""
+    store: str | None = None
+    """where the memory lies and what searches it, as in --model.pools.knn.index (default: as trained)"""
     rows: int = 8
     """documents read side by side"""
     max_documents: int | None = None
@@ -59,7 +61,7 @@ def run(words: list[str]) -> None:
     command = parse(Eval, words, PROG)
     memory = None if command.memory is None else _numbers(command.memory)
     trained = load_run(command.run, str(pick_device(command.device)))
-    model = widened(trained.model, command.window, command.segment, command.clamp)
+    model = widened(trained.model, command.window, command.segment, command.clamp, command.store)
     corpus = _corpus(command, trained.config.data)
     documents = _documents(corpus, command.split)
     with Phases() as show:

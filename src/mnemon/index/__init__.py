@@ -58,6 +58,7 @@ __all__ = [
     "HostKind",
     "HostStore",
     "KeptKind",
+    "MappedKind",
     "MappedStore",
     "MilvusKind",
     "MilvusStore",

@@ -129,8 +129,9 @@ class SlotsStore(Store):
         for start in range(0, m, step):
             part = slice(start, start + step)
             keys = PACKINGS[self.kind.stored].unpack(slots.keys[row, :, part], slots.k_scales[row, :, part])
-            valid = slots.entry[row, part] >= 0
-            if limit is not None:
+            held = slots.entry[row, part] >= 0
+            valid = None if limit is None and bool(held.all()) else held
+            if valid is not None and limit is not None:
                 valid = valid & (slots.positions[row, part] < limit[:, None])
             scores, ids = exact_search(q, keys, k, valid)
             yield scores, ids + start

@@ -1,23 +1,37 @@
 import torch
 
 from mnemon.config import Problem
+from mnemon.index import find_store
 from mnemon.model.transformer import ModelConfig, Transformer
 from mnemon.positions.transformer_xl import TransformerXLConfig
 
 
 def widened(
-    model: Transformer, window: int | None = None, segment: int | None = None, clamp: int | None = None
+    model: Transformer,
+    window: int | None = None,
+    segment: int | None = None,
+    clamp: int | None = None,
+    store: str | None = None,
 ) -> Transformer:
     """The same weights reading with another window, as Transformer-XL is evaluated (arXiv 1901.02860, section 4).
 
     Every token sees its `window` previous ones, and the cache keeps as many; `segment` tokens are fed at once; with
-    Transformer-XL positions, distances beyond `clamp` count as `clamp`. None: as trained. The weights are shared, not
-    copied.
+    Transformer-XL positions, distances beyond `clamp` count as `clamp`; the kNN memory lies in `store`, as
+    `KNNConfig.index` names it. None: as trained. The weights are shared, not copied.
     """
     with torch.device("meta"):
-        wide = Transformer(_config(model.config, window, segment, clamp))
+        wide = Transformer(_stored(_config(model.config, window, segment, clamp), store))
     wide.load_state_dict(model.state_dict(), assign=True)
     return wide.train(model.training)
+
+
+def _stored(config: ModelConfig, store: str | None) -> ModelConfig:
+    if store is None:
+        return config
+    if config.pools.knn is None:
+        raise Problem(f"store {store}: this model has no kNN memory that could lie there")
+    find_store(store)  # where it is unknown, this says so in one line
+    return config.replace(pools__knn=config.pools.knn.replace(index=store))
 
 
 def _config(config: ModelConfig, window: int | None, segment: int | None, clamp: int | None) -> ModelConfig:

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from mnemon.cli import main
+from stores import LITE
 
 
 @pytest.fixture(scope="module")
@@ -137,3 +138,23 @@ def test_what_does_not_fit_is_one_line(
     assert out == ""
     assert error.startswith(message.format(**places))
     assert error.count("\n") == 1
+
+
+def test_a_memory_that_lies_elsewhere_gives_the_perplexity_of_the_one_here(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = "--memory 48 --split all --max-documents 2 --max-tokens 150"
+    here = evaluated(run, flags, capsys)
+    for store in ("mmap", "slots", f"milvus:uri={LITE}"):
+        there = evaluated(run, f"{flags} --store {store}", capsys)
+        found, expected = (each["memory"]["48"]["perplexity"] for each in (there, here))
+        assert found == pytest.approx(expected, rel=1e-5)
+    fewer = evaluated(run, f"{flags} --store slots:evict=attention", capsys)
+    assert fewer["memory"]["48"]["perplexity"] != here["memory"]["48"]["perplexity"], "other entries are kept"
+
+
+def test_an_unknown_store_is_one_line(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["eval", str(run), "--store", "mmpa"]) == 2
+    said = capsys.readouterr().err
+    assert "'mmpa': no such index (did you mean 'mmap'?)" in said
+    assert said.count("\n") == 1

@@ -32,6 +32,13 @@ def recall_chart(found: Record) -> Chart:
     return Chart.by_size("What each index costs", unit, "entries", took)
 
 
+def store_chart(found: Record) -> Chart:
+    """Milliseconds of a token by store; after the name its recall."""
+    took = {f"{name}, {of['recall']:.3f}": _alone(of["ms_a_token"]) for name, of in found["stores"].items()}
+    unit = f"milliseconds a token among {found['size']:,} entries, {found['heads']} heads; after the name its recall"
+    return Chart.by_name("What each store takes", unit, took)
+
+
 def span_chart(found: Record) -> Chart:
     """Milliseconds of a step by tokens kept, the span with its ramp."""
     of = {heads: [row for row in found["rows"] if row["heads"] == heads] for heads in ("all", "one")}

@@ -1,0 +1,55 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from mnemon.cli import main
+from mnemon.config import Problem
+from mnemon.studies.bench import store
+from mnemon.studies.bench.store_alone import Job, ask, fill
+from mnemon.studies.bench.store_vectors import vectors_of
+from stores import LITE
+
+JOB = Job("fill", "exact", "", 700, 2, 8, 4, 3, "float32", None)
+
+
+@pytest.mark.parametrize("said", ["mmap", "slots:stored=int8", f"milvus:uri={LITE},collection=alone"])
+def test_a_store_that_was_filled_is_opened_and_finds_what_an_exact_one_does(said: str, tmp_path: Path) -> None:
+    found = {}
+    for name in ("exact", said):
+        job = replace(JOB, store=name, place=str(tmp_path / name.partition(":")[0]))
+        assert fill(job)["write_us"] > 0
+        found[name] = ask(job)
+        assert found[name]["ms_a_token"] > 0
+    assert store._recall(found[said]["places"], found["exact"]["places"]) > (0.9 if "int8" in said else 0.999)
+
+
+TINY = "--train.steps=1 --train.lanes=2 --model.dim=8 --model.n-layers=2 --model.n-heads=2 --model.head-dim=4"
+SHAPE = "--model.segment=32 --model.window=16 --model.pools.knn.layers=1 --model.pools.knn.size=64"
+BYTES = "--model.pools.knn.top-k=4 --data.tokenizer=bytes --data.vocab-size=None --model.vocab-size=258"
+
+
+def test_the_keys_of_a_trained_model_are_those_it_makes_of_its_texts(tmp_path: Path) -> None:
+    texts = tmp_path / "texts"
+    texts.mkdir()
+    for i in range(8):
+        (texts / f"{i}.txt").write_text(f"text number {i}: " + "abcdefgh " * 30)
+    run, file = tmp_path / "run", str(tmp_path / "vectors")
+    flags = f"{TINY} {SHAPE} {BYTES}".split()
+    assert main(["train", "memorizing-tiny", "--data", str(texts), "--out", str(run), *flags]) == 0
+    assert vectors_of(run, 100, file) == (2, 100, 4)
+    kept = load_file(file)
+    assert {name: tuple(x.shape) for name, x in kept.items()} == dict.fromkeys(
+        ("keys", "values", "queries"), (2, 100, 4)
+    )
+    torch.testing.assert_close(kept["keys"].norm(dim=-1), torch.ones(2, 100))
+    job = replace(JOB, size=100, dim=4, place=str(tmp_path / "store"), vectors=file)
+    fill(job)
+    assert len(ask(job)["places"]) == 3
+
+
+def test_a_run_without_a_memory_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Problem, match="no such run folder"):
+        vectors_of(tmp_path / "none", 10, "")
