@@ -81,7 +81,7 @@ def finetune(
         session = _session(config, memory, out, corpus)
         out.mkdir(parents=True, exist_ok=True)
         write_json(out / "corpus.json", described(session.corpus))
-        session.save()
+        session.begin()
         _write(out, config, digest)  # last: a folder with a config can be resumed
         session.run(on_step)
         save_host(memory, out)

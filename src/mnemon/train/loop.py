@@ -59,7 +59,7 @@ def train(
                     out.mkdir(parents=True, exist_ok=True)
                 tokenizer.save(out / "tokenizer.json")
                 write_json(out / "corpus.json", described(corpus))
-            session.save()
+            session.begin()
             if ranks.first:
                 write_config(out, config)  # last: a folder with a config can be resumed
             session.run(on_step)

@@ -19,9 +19,10 @@ class Metrics:
             return
         if path.exists():
             write_text(path, "".join(kept(path.read_bytes(), after)))
+        with told(out / "tensorboard"):
+            self._events = events(out / "tensorboard", after)
         with told(path):
             self._lines = open(path, "a", encoding="utf-8")  # noqa: SIM115  # closed by close
-        self._events = events(out / "tensorboard", after)
 
     def write(self, record: Record) -> None:
         """Add the line of one step."""
@@ -44,7 +45,8 @@ class Metrics:
         if self._lines is not None:
             self._lines.close()
         if self._events is not None:
-            self._events.close()
+            with told(self._path.with_name("tensorboard")):
+                self._events.close()
 
     def __enter__(self) -> Self:
         return self

@@ -65,6 +65,11 @@ class Session:
                     self._saver.wait()
                     raise KeyboardInterrupt
 
+    def begin(self) -> None:
+        """Write the first checkpoint; it is on the disk when this returns, whatever saves the later ones."""
+        self.save()
+        self._saver.wait()
+
     def save(self) -> None:
         """Write a checkpoint and the newest weights; remove the oldest once the new one is whole."""
         trainer = self.trainer

@@ -2,6 +2,7 @@ import json
 import os
 import shutil
 import signal
+import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import tiny
 from mnemon.config import Problem
 from mnemon.data import Corpus, DataConfig, Document, make_tokenizer
 from mnemon.data.byte_tokens import Bytes
-from mnemon.train import OPTIMIZERS, Record, load_run, read_records, resume, train
+from mnemon.train import OPTIMIZERS, Record, RunConfig, load_run, loop, read_records, resume, session, train
 from mnemon.train.checkpoint import saved_steps
 from mnemon.train.run import pick_device
 
@@ -413,3 +414,21 @@ def test_weights_of_another_model_are_a_problem_when_a_run_is_loaded(tmp_path: P
     save_file({**weights, "blocks.1.attention.gate": gate, "more": gate.clone()}, out / "model.safetensors")
     with pytest.raises(Problem, match="holds 'more', which this model has not"):
         load_run(out)
+
+
+def test_a_run_that_can_be_resumed_has_a_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    there: list[list[int]] = []
+    save, write = session.save, loop.write_config
+
+    def slow(*words: Any) -> Path:
+        time.sleep(0.1)
+        return save(*words)
+
+    def noting(out: Path, config: RunConfig) -> None:
+        there.append(saved_steps(out / "checkpoints"))
+        write(out, config)
+
+    monkeypatch.setattr(session, "save", slow)
+    monkeypatch.setattr(loop, "write_config", noting)
+    train(tiny.run_config(steps=1, save_beside=True), tmp_path / "run", tiny.corpus())
+    assert there == [[0]]

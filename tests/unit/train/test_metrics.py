@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -55,3 +56,16 @@ def test_without_tensorboard_there_are_no_events(tmp_path: Path, monkeypatch: py
     with Metrics(tmp_path, 0) as metrics:
         metrics.write({"step": 1, "loss": 1.0})
     assert [path.name for path in tmp_path.iterdir()] == ["metrics.jsonl"]
+
+
+@pytest.mark.parametrize("call", ["makedirs", "fsync"])
+def test_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    def full(*words: object, **more: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, call, full)
+    with (
+        pytest.raises(Problem, match=r"cannot be written \(No space left on device\)"),
+        Metrics(tmp_path, 0) as metrics,
+    ):
+        metrics.sync()

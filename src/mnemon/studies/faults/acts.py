@@ -2,17 +2,18 @@
 
 import importlib
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mnemon.memory import Document, forget, load, merge, save, writing
-from mnemon.studies.faults.texts import FINGERPRINT, document, text
+from mnemon.studies.faults.texts import FINGERPRINT, document, shorter, text
 
 Acknowledge = Callable[[int], None]  # told how many steps are done
 Memory = list[Document] | None  # documents in their order; None where there is no memory
 
 NAMES = tuple("abcdef")
+CUT = {4: 5, 11: 20, 17: 70}  # entries that a document has lost by some steps; most of them by the last
 READ, KEPT, CHANGED = 7, 2, 1  # texts that are read, that are there already, and that have changed since
 
 
@@ -59,21 +60,32 @@ def _forgotten(place: Path) -> list[Memory]:
     return [documents(names) for names in ("abcdef", "acdef", "acde", "cde")]
 
 
+def _changes() -> Iterator[tuple[Document, list[str], list[Document]]]:
+    """What comes and goes step by step, and documents that lose their oldest entries, as a full memory's do."""
+    (long,) = documents("b")
+    for step in range(1, 21):
+        gone = [f"g{step - 3}"] if step % 5 == 0 else []
+        yield document(f"g{step}", step, n=2), gone, [shorter(long, CUT[step])] if step in CUT else []
+
+
 def _grow(place: Path, done: Acknowledge) -> None:
     """Changes one by one, so many that the index is written anew among them and at the end."""
     with writing(place / "m", FINGERPRINT) as writer:
-        for step in range(1, 21):
-            gone = [("", f"g{step - 3}")] if step % 5 == 0 else []
-            writer.change([document(f"g{step}", step, n=2)], gone)
+        for step, (came, gone, cut) in enumerate(_changes(), 1):
+            writer.change([came], [("", name) for name in gone], {("", each.name): each for each in cut})
             done(step)
 
 
 def _grown(place: Path) -> list[Memory]:
-    states: list[list[Document]] = [documents()]
-    for step in range(1, 21):
-        kept = [each for each in states[-1] if step % 5 or each.name != f"g{step - 3}"]
-        states.append([*kept, document(f"g{step}", step, n=2)])
-    return [*states]
+    now = {each.name: each for each in documents()}
+    states: list[Memory] = [[*now.values()]]
+    for came, gone, cut in _changes():
+        for name in gone:
+            del now[name]
+        for each in (*cut, came):
+            now[each.name] = each
+        states.append([*now.values()])
+    return states
 
 
 def _two(place: Path) -> None:

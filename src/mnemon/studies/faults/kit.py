@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from mnemon.config import Problem
 from mnemon.studies.faults import contending, training
@@ -12,18 +11,21 @@ from mnemon.studies.faults.acts import ACTS
 from mnemon.studies.faults.children import Child, Ended
 from mnemon.studies.faults.damaging import DAMAGES, damage_checkpoint, damage_memory, memories
 from mnemon.studies.faults.outcome import Memory, Outcome, found_in, same, wrong_with
-from mnemon.studies.faults.plan import TRAIN, Fault
+from mnemon.studies.faults.plan import Fault
 from mnemon.studies.faults.striking import Strike
+from mnemon.studies.faults.training import TRAININGS
 
 
 @dataclass
 class Scene:
-    """What an act begins with, what it leads to, how many calls and seconds that takes, and its longest new file."""
+    """What an act begins with, what it leads to, how many calls and seconds that takes, its longest new file, and
+    the losses of a training."""
 
     prepared: Path
     states: list[Memory]
     whole: Ended
     longest: int
+    losses: list[training.Step]
 
 
 class Kit:
@@ -32,7 +34,6 @@ class Kit:
     def __init__(self, place: Path):
         self.place = place
         self._scenes: dict[str, Scene] = {}
-        self._losses: list[Any] = []
 
     def carry_out(self, fault: Fault) -> Outcome:
         """One fault, and what came of it."""
@@ -54,14 +55,12 @@ class Kit:
         if target not in self._scenes:
             prepared, done = self.place / f"{target}-before", self.place / f"{target}-after"
             prepared.mkdir(parents=True)
-            if target != TRAIN:
+            if target in ACTS:
                 _alone(Child(_Prepare(target), prepared).end())
             shutil.copytree(prepared, done)
             whole = _alone(Child(_work(target), done, Strike("count")).end())
-            states = ACTS[target].states(done) if target != TRAIN else []
-            if target == TRAIN:
-                self._losses = training.losses(done)
-            self._scenes[target] = Scene(prepared, states, whole, _longest(prepared, done))
+            states, losses = (ACTS[target].states(done), []) if target in ACTS else ([], training.losses(done))
+            self._scenes[target] = Scene(prepared, states, whole, _longest(prepared, done), losses)
         return self._scenes[target]
 
     def _struck(self, fault: Fault, scene: Scene, place: Path, draw: random.Random) -> tuple[Ended, str | None]:
@@ -83,11 +82,11 @@ class Kit:
 
     def _after(self, fault: Fault, scene: Scene, place: Path, ended: Ended) -> list[str]:
         """What is wrong after an act was struck; then it is done again, to its end."""
-        if fault.target == TRAIN:
-            again = Child(training.run, place).end()
+        if fault.target in TRAININGS:
+            again = Child(_work(fault.target), place).end()
             if again.status:
                 return [f"cannot be continued: {again.said}"]
-            return [] if training.losses(place) == self._losses else ["other losses than without the fault"]
+            return [] if training.losses(place) == scene.losses else ["other losses than without the fault"]
         wrong = wrong_with(place / ACTS[fault.target].folder, scene.states, ended.steps)
         if not wrong and fault.target == "remember":
             again = Child(_work(fault.target), place).end()
@@ -98,8 +97,8 @@ class Kit:
         place.mkdir(parents=True)
         name = draw.choice([*DAMAGES])
         if target == "checkpoint":
-            self.scene(TRAIN)
-            return damage_checkpoint(self.place / f"{TRAIN}-after" / "run", place, name, draw)
+            self.scene("train")
+            return damage_checkpoint(self.place / "train-after" / "run", place, name, draw)
         base = self.place / "damaged"
         if not base.exists():
             memories(base)
@@ -132,7 +131,7 @@ class _Prepare:
 
 
 def _work(target: str) -> Callable[[Path, Callable[[int], None]], None]:
-    return training.run if target == TRAIN else ACTS[target].run
+    return TRAININGS[target] if target in TRAININGS else ACTS[target].run
 
 
 def _longest(before: Path, after: Path) -> int:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mnemon.studies.faults.acts import ACTS
+from mnemon.studies.faults.training import TRAININGS
 
-TRAIN = "train"
 # Of so many faults, how many are of each kind; the acts take turns within a kind.
 KINDS = {"kill": 8, "power": 8, "moment": 6, "full": 8, "limit": 4, "damage": 12, "contend": 4, "watched": 4}
 SAYS = {
@@ -20,7 +20,7 @@ SAYS = {
     "contend": "kill -9 of one of two writers",
     "watched": "kill -9 of a writer beside a reader",
 }
-OF_MEMORY, WITH_TRAINING = tuple(ACTS), (*ACTS, TRAIN)
+OF_MEMORY, WITH_TRAINING = tuple(ACTS), (*ACTS, *TRAININGS)
 TARGETS = {
     **dict.fromkeys(("kill", "power", "moment", "full"), WITH_TRAINING),
     "limit": OF_MEMORY,

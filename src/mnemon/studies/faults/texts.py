@@ -1,5 +1,7 @@
 """Small documents with made-up keys and values, and small texts: what the acts of the kit write."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -20,6 +22,13 @@ def document(name: str, seed: int = 0, n: int = 9) -> Document:
 
     tokens, spans = torch.randint(1000, (n,), generator=draw), torch.stack([ends - 1, ends], -1)
     return Document(name, "", name, text, "2026-01-02T03:04:05Z", tokens, spans, ends - 1, vectors(), vectors())
+
+
+def shorter(whole: Document, lost: int) -> Document:
+    """The document without its oldest entries."""
+    keys, values = ({at: x[:, lost:] for at, x in side.items()} for side in (whole.keys, whole.values))
+    tokens, spans, positions = (x[lost:] for x in (whole.tokens, whole.spans, whole.positions))
+    return replace(whole, tokens=tokens, spans=spans, positions=positions, keys=keys, values=values)
 
 
 def text(number: int, version: int = 0) -> str:

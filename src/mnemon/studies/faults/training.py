@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from mnemon.data import Corpus, DataConfig, Document
@@ -11,10 +12,11 @@ from mnemon.studies.faults.texts import text
 from mnemon.train import Record, RunConfig, TrainConfig, read_records, resume, train
 
 STEPS = 12
+Step = tuple[float, float, float]
 
 
-def config() -> RunConfig:
-    """A run of some tenths of a second."""
+def config(beside: bool) -> RunConfig:
+    """A run of some tenths of a second, whose checkpoints are written while it goes on if `beside`."""
     pools = PoolsConfig(cache=CacheConfig(stores="kv"), knn=KNNConfig(layers=(1,), size=48, top_k=4))
     shape = ModelConfig(
         dim=16,
@@ -26,10 +28,10 @@ def config() -> RunConfig:
         pools=pools,
         feedforward=FeedForwardConfig(dim=24),
     )
-    values = {"steps": STEPS, "lanes": 4, "warmup": 3, "checkpoint_every": 2, "optimizer": "adamw", "device": "cpu"}
-    return RunConfig(
-        recipe="memorizing-tiny", model=shape, data=DataConfig(tokenizer="bytes"), train=TrainConfig(**values)
+    train = TrainConfig(
+        steps=STEPS, lanes=4, warmup=3, checkpoint_every=2, optimizer="adamw", device="cpu", save_beside=beside
     )
+    return RunConfig(recipe="memorizing-tiny", model=shape, data=DataConfig(tokenizer="bytes"), train=train)
 
 
 def corpus() -> Corpus:
@@ -38,7 +40,7 @@ def corpus() -> Corpus:
     return Corpus("notes", documents, documents[:2], documents[:2], {}, "0")
 
 
-def run(place: Path, done: Callable[[int], None]) -> None:
+def run(place: Path, done: Callable[[int], None], beside: bool = False) -> None:
     """Train in `place`/run, or go on where that stopped; a run that was never begun is begun anew."""
 
     def told(record: Record) -> None:
@@ -49,9 +51,16 @@ def run(place: Path, done: Callable[[int], None]) -> None:
         return
     if (place / "run").exists():
         shutil.rmtree(place / "run")
-    train(config(), place / "run", corpus(), on_step=told)
+    train(config(beside), place / "run", corpus(), on_step=told)
 
 
-def losses(place: Path) -> list[tuple[float, float, float]]:
+# By name: what is struck, and done again until it ends.
+TRAININGS: dict[str, Callable[[Path, Callable[[int], None]], None]] = {
+    "train": run,
+    "train and save beside": partial(run, beside=True),
+}
+
+
+def losses(place: Path) -> list[Step]:
     """Step, loss and norm of the gradient, to the last bit."""
     return [(record["step"], record["loss"], record["gradient_norm"]) for record in read_records(place / "run")]

@@ -38,9 +38,9 @@ def kit(tmp_path_factory: pytest.TempPathFactory) -> Kit:
     return Kit(tmp_path_factory.mktemp("kit"))
 
 
-@pytest.mark.parametrize("kind", ["kill", "power", "full"])
-def test_a_training_that_is_struck_goes_on_to_the_same_losses(kit: Kit, kind: str) -> None:
-    outcome = kit.carry_out(Fault(0, kind, "train", 5))
+@pytest.mark.parametrize(("kind", "name"), [("kill", "train"), ("full", "train"), ("power", "train and save beside")])
+def test_a_training_that_is_struck_goes_on_to_the_same_losses(kit: Kit, kind: str, name: str) -> None:
+    outcome = kit.carry_out(Fault(0, kind, name, 5))
     assert outcome.struck is not None
     assert outcome.wrong == ()
 
