@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-STORED = {"keys", "values", "positions", "written"}  # of a store whose entries lie in slots, row by row
+STORED = {"keys", "values", "positions", "written"}  # what a store says of entries in slots, and may say more of them
+ONCE = ".size"  # ends the name of what a store says once for all its rows
 
 
 def rows_joined(parts: Sequence[Mapping[str, Tensor]]) -> tuple[dict[str, Tensor], list[str]]:
@@ -15,20 +16,20 @@ def rows_joined(parts: Sequence[Mapping[str, Tensor]]) -> tuple[dict[str, Tensor
     `parts` are what `MemoryState.tensors` gave for states of the same model.
     """
     names = list(dict.fromkeys(name for part in parts for name in part))
-    stores = sorted({name.rpartition(".")[0] for name in names if ".store." in name})
+    stores: dict[str, list[str]] = {}
+    for name in names:
+        if ".store." in name:
+            stores.setdefault(name.rpartition(".")[0], []).append(name)
     found = {name: _joined(name, parts) for name in names if ".store." not in name}
-    lost = []
-    for store in stores:
-        if {name.removeprefix(f"{store}.") for name in names if name.startswith(f"{store}.")} == STORED:
-            found |= _rings_joined(store, parts)
-        else:
-            lost.append(store)
+    lost = [store for store, held in stores.items() if not {f"{store}.{name}" for name in STORED} <= set(held)]
+    for store, held in stores.items():
+        found |= {} if store in lost else _slots_joined(held, parts)
     return found, lost
 
 
 def rows_cut(tensors: Mapping[str, Tensor], first: int, last: int) -> dict[str, Tensor]:
     """The tensors of a state with the rows `first` to `last` - 1 alone."""
-    cut = {name: tensor[first:last].clone() for name, tensor in tensors.items()}
+    cut = {name: (t if name.endswith(ONCE) else t[first:last]).clone() for name, t in tensors.items()}
     return {name: torch.arange(last - first) if name.endswith(".rows") else t for name, t in cut.items()}
 
 
@@ -44,24 +45,33 @@ def _joined(name: str, parts: Sequence[Mapping[str, Tensor]]) -> Tensor:
     return torch.cat([functional.pad(each.to(dtype), (0, 0, longest - each.shape[-2], 0)) for each in tensors])
 
 
-def _rings_joined(store: str, parts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+def _slots_joined(names: Sequence[str], parts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
     """A store grows before anything is overwritten, so that entries stay in their slots and free ones come behind."""
-    names = [f"{store}.{name}" for name in sorted(STORED)]
     like = next(part for part in parts if names[0] in part)
-    empty = {name: like[name].new_zeros(0, *like[name].shape[1:]) for name in names}
-    rings = [part if names[0] in part else _unwritten(empty, len(part["position"])) for part in parts]
-    slots = max(ring[f"{store}.positions"].shape[1] for ring in rings)
-    found = {}
-    for name in names:
-        axis = {"written": 0, "positions": 1}.get(name.rpartition(".")[2], 2)  # that of the slots; 0: there is none
-        found[name] = torch.cat([ring[name] if not axis else _wider(ring[name], axis, slots) for ring in rings])
-    return found
+    empty = {name: like[name] if name.endswith(ONCE) else like[name][:0] for name in names}
+    rows = [part if names[0] in part else _unwritten(empty, len(part["position"])) for part in parts]
+    return {name: _wide([part[name] for part in rows], name.endswith(ONCE)) for name in names}
 
 
 def _unwritten(empty: Mapping[str, Tensor], rows: int) -> dict[str, Tensor]:
     """A store of so many rows in which nothing was written yet."""
-    return {name: tensor.new_zeros(rows, *tensor.shape[1:]) for name, tensor in empty.items()}
+    made = {name: _free(tensor, (rows, *tensor.shape[1:])) for name, tensor in empty.items() if not name.endswith(ONCE)}
+    counts = {name: torch.zeros_like(tensor) for name, tensor in made.items() if tensor.ndim == 1}
+    return {**empty, **made, **counts}
 
 
-def _wider(tensor: Tensor, axis: int, slots: int) -> Tensor:
-    return functional.pad(tensor, [0, 0] * (tensor.ndim - 1 - axis) + [0, slots - tensor.shape[axis]])
+def _wide(tensors: Sequence[Tensor], once: bool) -> Tensor:
+    """The rows of all, with as many slots as the widest has."""
+    if once:
+        return torch.stack(list(tensors)).amax(0)
+    if tensors[0].ndim == 1:
+        return torch.cat(list(tensors))
+    axis = min(2, tensors[0].ndim - 1)  # b h m ... or b m
+    slots = max(each.shape[axis] for each in tensors)
+    shapes = [(*each.shape[:axis], slots - each.shape[axis], *each.shape[axis + 1 :]) for each in tensors]
+    return torch.cat([torch.cat([x, _free(x, s)], dim=axis) for x, s in zip(tensors, shapes, strict=True)])
+
+
+def _free(like: Tensor, shape: Sequence[int]) -> Tensor:
+    """What stands in slots that hold nothing."""
+    return like.new_full(shape, 0 if like.is_floating_point() or like.dtype == torch.uint8 else -1)

@@ -22,10 +22,10 @@ def remembered(checkpoint: Checkpoint, ranks: Ranks, accumulate: int) -> tuple[T
     if checkpoint.ranks == ranks.size:
         own = [dict(part[ranks.rank]) if part else {} for part in (memory, history)]
         return own[0], own[1], []
-    states = [_under(part, i) for part in memory for i in range(accumulate)]
-    rows = [len(state["position"]) for state in states]
+    states = [(part, i) for part in memory for i in range(accumulate)]
+    rows = [len(part[f"{i}.position"]) for part, i in states]
     each, first = sum(rows) // (ranks.size * accumulate), ranks.share(sum(rows)).start
-    read = [_under(part, i) for part in history for i in range(accumulate)]
+    read = [(part, i) for part in history for i in range(accumulate)]
     found: Tensors = {}
     pieces: Tensors = {}
     lost: list[str] = []
@@ -33,12 +33,13 @@ def remembered(checkpoint: Checkpoint, ranks: Ranks, accumulate: int) -> tuple[T
         begin = first + i * each
         overlap = [n for n in range(len(rows)) if sum(rows[:n]) < begin + each and sum(rows[: n + 1]) > begin]
         skipped = sum(rows[: overlap[0]])
-        joined, left = rows_joined([states[n] for n in overlap])
+        joined, left = rows_joined([_under(*states[n]) for n in overlap])
         lost += left
         cut = rows_cut(joined, begin - skipped, begin + each - skipped)
         found |= {f"{i}.{name}": tensor for name, tensor in cut.items()}
-        for name in read[overlap[0]] if read else ():
-            lanes = torch.cat([read[n][name] for n in overlap], dim=1)  # pieces, lanes
+        pasts = [_under(*read[n]) for n in overlap] if read else []
+        for name in pasts[0] if pasts else ():
+            lanes = torch.cat([past[name] for past in pasts], dim=1)  # pieces, lanes
             pieces[f"{i}.{name}"] = lanes[:, begin - skipped : begin + each - skipped].clone()
     return found, pieces, lost
 

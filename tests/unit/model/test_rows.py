@@ -17,12 +17,17 @@ def read(model, state, tokens):  # type: ignore[no-untyped-def]
     return torch.cat(found, dim=1)
 
 
-@pytest.mark.parametrize(
-    "name", ["cache, knn; t5", "cache, next values; t5", "hidden cache, persistent, joint knn; t5"]
-)
+NAMES = ["cache, knn; t5", "cache, next values; t5", "hidden cache, persistent, joint knn; t5"]
+PLAIN = kinds.MIXED_MODELS["cache, knn; t5"]
+STORES = ["faiss-flat", "host", "mmap", "slots", "slots:evict=lru,stored=int8"]
+STORED = {name: PLAIN.replace(pools=PLAIN.pools.replace(knn=kinds.GATED.replace(index=name))) for name in STORES}
+MODELS = {name: kinds.MIXED_MODELS[name] for name in NAMES} | STORED
+
+
+@pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("first", [0, 1])
 def test_rows_of_two_states_in_one_go_on_as_before(name: str, first: int) -> None:
-    model, tokens = awake(kinds.MIXED_MODELS[name]), text(5, 7 * SEGMENT)
+    model, tokens = awake(MODELS[name]), text(5, 7 * SEGMENT)
     states = [model.init_state(2), model.init_state(3)]
     for state, rows in zip(states, (tokens[:2], tokens[2:]), strict=True):
         read(model, state, rows[:, : 4 * SEGMENT])
@@ -38,8 +43,9 @@ def test_rows_of_two_states_in_one_go_on_as_before(name: str, first: int) -> Non
     assert both.position.tolist() == [*[5 * SEGMENT] * (4 - first), 3 * SEGMENT]
 
 
-def test_a_state_that_has_read_less_joins_one_that_has_read_more() -> None:
-    model, tokens = awake(kinds.MIXED_MODELS["cache, knn; t5"]), text(2, 2 * SEGMENT)
+@pytest.mark.parametrize("name", ["cache, knn; t5", *STORES])
+def test_a_state_that_has_read_less_joins_one_that_has_read_more(name: str) -> None:
+    model, tokens = awake(MODELS[name]), text(2, 2 * SEGMENT)
     old, new = model.init_state(1), model.init_state(1)
     read(model, old, tokens[:1])
     both = model.init_state(2)
