@@ -1,17 +1,20 @@
 """A memory in a real Milvus server: the laws of every store, and what happens when the server is killed."""
 
+import json
 import threading
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
 from milvus_server import Server
+from mnemon.cli import main
 from mnemon.config import Problem
 from mnemon.index import MilvusKind, MilvusStore, StoreShape
 from mnemon.index.milvus import Place
 from mnemon.index.milvus_connection import Connection
-from stores import DIM, HEADS, ROWS, Stream
+from stores import DIM, HEADS, LITE, ROWS, Stream
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -121,3 +124,33 @@ def test_a_server_that_stays_away_is_said_with_its_address(server: Server) -> No
             Connection(server.uri)
     finally:
         server.start()
+
+
+def test_a_trained_model_s_perplexity_is_that_of_the_memory_in_the_process(
+    server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`mnemon eval` with the memory here, in a local file and in the server, at exact settings."""
+    texts = tmp_path / "texts"
+    texts.mkdir()
+    for i in range(12):
+        words = [f"the {(i * j) % 37} of {(j * j + i) % 23} is {(7 * j + i) % 41}." for j in range(60)]
+        (texts / f"{i}.txt").write_text(" ".join(words))
+    run = tmp_path / "run"
+    size = (
+        "--model.dim=32 --model.n-layers=2 --model.n-heads=2 --model.head-dim=16 --model.segment=64 --model.window=64"
+    )
+    memory = "--model.pools.knn.layers=1 --model.pools.knn.size=512 --model.pools.knn.top-k=16"
+    trained = "--train.steps=150 --train.lanes=4 --data.tokenizer=bytes --data.vocab-size=None"
+    flags = [*size.split(), *memory.split(), *trained.split(), "--data", str(texts), "--out", str(run)]
+    assert main(["train", "memorizing-tiny", *flags]) == 0
+    capsys.readouterr()
+    found = {}
+    for store in ("exact", "mmap", f"milvus:uri={LITE}", f"milvus:uri={server.uri}"):
+        words = ["eval", str(run), "--json", "--split", "all", "--max-documents", "4", "--memory", "512"]
+        assert main([*words, "--store", store]) == 0
+        found[store] = json.loads(capsys.readouterr().out)["memory"]["512"]["perplexity"]
+    here = found.pop("exact")
+    assert found == {store: pytest.approx(here, abs=1e-4) for store in found}
+    assert main(["eval", str(run), "--json", "--split", "all", "--max-documents", "4", "--memory", "0"]) == 0
+    without = json.loads(capsys.readouterr().out)["memory"]["0"]["perplexity"]
+    assert abs(without - here) > 1e-3, "the memory makes a difference"

@@ -7,6 +7,7 @@ from mnemon.cli.bench_output import Output, give
 from mnemon.cli.progress import Phases
 from mnemon.studies.bench.charts import store_chart
 from mnemon.studies.bench.store import Plan, bench_stores
+from mnemon.studies.bench.store_page import HEAD, store_line, store_rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,19 +52,4 @@ def run(command: Store, words: str) -> None:
 
 
 def _text(found: dict[str, Any]) -> str:
-    head = ("store", "recall", "us to write", "s to open", "MiB, peak", "ms a token", "of them processor")
-    rows = [
-        (
-            name,
-            f"{of['recall']:.3f}",
-            f"{of['write_us']:,.1f}",
-            f"{of['open_seconds']:.3f}",
-            f"{of['peak_mib']:,.0f}",
-            f"{of['ms_a_token']:,.2f}",
-            f"{of['cpu_ms_a_token']:,.2f}",
-        )
-        for name, of in found["stores"].items()
-    ]
-    whose = "of a trained model" if found["run"] else "random"
-    about = f"{found['size']:,} entries of {found['heads']} heads of size {found['dim']}, {whose}, top {found['top_k']}"
-    return "\n".join([about, say.table([head, *rows])])
+    return "\n".join([store_line(found), say.table([HEAD, *store_rows(found)])])

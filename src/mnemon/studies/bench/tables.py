@@ -15,6 +15,7 @@ from mnemon.studies.bench.recall import recall_lines, recall_table
 from mnemon.studies.bench.search import search_table
 from mnemon.studies.bench.search_page import search_lines
 from mnemon.studies.bench.span import span_lines, span_table
+from mnemon.studies.bench.store_page import store_lines, stores_table
 from mnemon.studies.bench.train_page import train_lines, train_table
 from mnemon.studies.faults.bench import faults_lines, faults_table
 from mnemon.studies.pages import Record, Table
@@ -46,6 +47,13 @@ BENCH_TABLES = {
         "how many entries on is an approximate index faster for one query?",
         search_table,
         search_lines,
+    ),
+    "stores": Table(
+        "Where a memory lies",
+        "What does each store take to write, to open, of memory and a token, and what does it find of the true "
+        "neighbours of a trained model?",
+        stores_table,
+        store_lines,
     ),
     "span": Table(
         "What a shorter attention span saves",

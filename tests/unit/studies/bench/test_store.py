@@ -7,7 +7,7 @@ from safetensors.torch import load_file
 
 from mnemon.cli import main
 from mnemon.config import Problem
-from mnemon.studies.bench import store
+from mnemon.studies.bench import store, store_page
 from mnemon.studies.bench.store_alone import Job, ask, fill
 from mnemon.studies.bench.store_vectors import vectors_of
 from stores import LITE
@@ -24,6 +24,32 @@ def test_a_store_that_was_filled_is_opened_and_finds_what_an_exact_one_does(said
         found[name] = ask(job)
         assert found[name]["ms_a_token"] > 0
     assert store._recall(found[said]["places"], found["exact"]["places"]) > (0.9 if "int8" in said else 0.999)
+
+
+def test_the_page_tells_both_tables(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    of = {
+        "recall": 1.0,
+        "write_us": 2.0,
+        "open_seconds": 0.1,
+        "peak_mib": 3.0,
+        "ms_a_token": 4.0,
+        "cpu_ms_a_token": 4.0,
+    }
+    plans: list[store.Plan] = []
+
+    def measured(plan: store.Plan, progress: object) -> dict[str, object]:
+        plans.append(plan)
+        about = {"size": plan.size, "heads": 4, "dim": 64, "top_k": 32, "run": str(plan.run) if plan.run else None}
+        return {**about, "stores": dict.fromkeys(plan.stores, of)}
+
+    for name, instead in (("bench_stores", measured), ("prepare", lambda *_: None), ("train_run", lambda *_: None)):
+        monkeypatch.setattr(store_page, name, instead)
+    record = store_page.stores_table(tmp_path, 1, [0], lambda *_: None)
+    lines = store_page.store_lines(record)
+    assert lines[0] == "1,048,576 entries of 4 heads of size 64, random, top 32:"
+    assert "65,536 entries of 4 heads of size 64, of a trained model, top 32:" in lines
+    assert any(line.startswith("| milvus:uri=memory.db,index=hnsw |") for line in lines)
+    assert str(tmp_path) not in str(record)
 
 
 TINY = "--train.steps=1 --train.lanes=2 --model.dim=8 --model.n-layers=2 --model.n-heads=2 --model.head-dim=4"
