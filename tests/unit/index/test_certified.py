@@ -64,7 +64,6 @@ def check(q: Tensor, keys: Tensor, k: int = K, valid: Tensor | None = None) -> T
 
 
 @pytest.mark.usefixtures("search")
-@pytest.mark.usefixtures("search")
 def test_products_that_are_to_be_exact_are_so_under_autocast() -> None:
     """A training in bfloat16 searches under autocast, which rounds every product that it meets."""
     q, keys = drawn(torch.bfloat16, torch.bfloat16)
@@ -73,6 +72,7 @@ def test_products_that_are_to_be_exact_are_so_under_autocast() -> None:
         check(q, keys)
 
 
+@pytest.mark.usefixtures("search")
 @pytest.mark.parametrize(("q_dtype", "dtype"), DTYPES)
 @pytest.mark.parametrize("m", [1024, M, 4096 + 3])
 def test_what_is_found_first_in_bfloat16_is_the_true_best(q_dtype: torch.dtype, dtype: torch.dtype, m: int) -> None:
