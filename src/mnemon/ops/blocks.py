@@ -38,6 +38,7 @@ class Plan:
     block: int
     merges: bool
     learns: bool
+    dropout: float
 
     def blocks(self, h: int, rows: int) -> Iterator[Block]:
         """The blocks of a head, row by row."""

@@ -30,13 +30,13 @@ def partial_context(
     or the reference, `partial_dense`; on a GPU `partial_flex` where z, common keys or a soft span are wanted.
     """
     t, n = q.shape[2], k.shape[2] + (0 if common is None else common.k.shape[1])
-    alike = q.dtype == k.dtype == v.dtype and not weights and not dropout and t >= LEAST
+    alike = q.dtype == k.dtype == v.dtype and not weights and t >= LEAST
     whole = merges or common is not None or band.weight is not None
-    if alike and whole and q.shape[3] >= NARROWEST and accelerated(q, k, v):
+    if alike and whole and not dropout and q.shape[3] >= NARROWEST and accelerated(q, k, v):
         return partial_flex(q, k, v, band, common)
     blocked = q.device.type == "cpu" and t * n >= SCORES
-    if blocked and alike:
-        return partial_window(q, k, v, band, common, merges)
+    if blocked and alike and dropout < 1:
+        return partial_window(q, k, v, band, common, merges, dropout=dropout)
     bias, seen, weight = band.spread(t, k.shape[2], q.device)
     if common is not None:
         own = partial_dense(q, k, v, bias, seen, weight, dropout)

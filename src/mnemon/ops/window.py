@@ -8,6 +8,7 @@ from torch.autograd.function import once_differentiable
 
 from mnemon.ops.band import Band
 from mnemon.ops.blocks import Plan, gather_, mask
+from mnemon.ops.dropout import drop_, rate
 from mnemon.ops.kv import Common, Partial, wide
 
 BLOCK = 256  # queries of a block: their scores stay near the last-level cache, and products keep their full rate
@@ -21,20 +22,22 @@ def partial_window(
     common: Common | None = None,
     merges: bool = True,
     block: int = BLOCK,
+    dropout: float = 0.0,
 ) -> Partial:
     """One softmax over the keys in `band` and, where given, the `common` ones.
 
     The joint merge of `partial_dense` over the band and `partial_shared`, without their intermediate results: a block
     of queries meets only the keys that one of them may see, every weight is normalised once by the log-sum-exp of all,
     common keys are never copied, and backward reads the weights again. Without `merges` there is no z, and scores in
-    the inputs' dtype are rounded once, bias included; with it they are as in `partial_dense`.
+    the inputs' dtype are rounded once, bias included; with it they are as in `partial_dense`. `dropout` p acts on the
+    normalised weights; p is rounded to a multiple of 1/65536.
     """
     none = k[0, :, :0].detach()
     keys, values = (none, none) if common is None else (common.k, common.v)
     asks = None if common is None or common.q is q else common.q
     inputs = (q, k, v, added(band), asks, keys, values)
     learns = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in inputs)
-    plan = Plan(band, q.shape[2], k.shape[2], min(block, q.shape[2]), merges, learns)
+    plan = Plan(band, q.shape[2], k.shape[2], min(block, q.shape[2]), merges, learns, dropout)
     o, z = _Window.apply(*inputs, plan)  # type: ignore[no-untyped-call]  # no types in torch
     return Partial(o, z if merges else None)
 
@@ -79,10 +82,14 @@ class _Window(torch.autograd.Function):
                     _product(ask[block.asked], keys[h], shared)
                     blank = plan.blank(block) and not keys.shape[1]
                     a = _softmax_(s, z[block.asked] if plan.merges else None, blank).to(q.dtype)
-                    near, shared = _split(a, keys)
+                    if plan.dropout:
+                        drop_(a, plan.dropout)
+                    near, shared = _split(a.relu() if plan.dropout else a, keys)
                     torch.mm(near, v[block.read], out=o[block.asked])
                     o[block.asked].addmm_(shared, values[h])
                     kept += [a] * plan.learns
+        if plan.dropout:
+            o /= 1 - rate(plan.dropout)
         ctx.plan, ctx.given = plan, (added is not None, asks is not None)
         ctx.save_for_backward(q, k, v, keys, values, *(x for x in (added, asks) if x is not None), *kept)
         ctx.set_materialize_grads(False)
@@ -94,7 +101,7 @@ class _Window(torch.autograd.Function):
         q, k, v, keys, values, *kept = ctx.saved_tensors
         plan: Plan = ctx.plan
         added, asks = (kept.pop(0) if given else None for given in ctx.given)
-        do = torch.zeros_like(q) if do is None else do
+        do = torch.zeros_like(q) if do is None else do / (1 - rate(plan.dropout)) if plan.dropout else do
         dq, dask = (torch.empty_like(q, memory_format=torch.contiguous_format) for _ in range(2))
         dk, dv = torch.empty_like(k), torch.empty_like(v)
         dkeys, dvalues = (torch.empty_like(x, dtype=dtype) for x, dtype in zip((keys, values), ctx.dtypes, strict=True))
@@ -111,8 +118,8 @@ class _Window(torch.autograd.Function):
                     if not block.queries.start:
                         for total in sums[:2]:
                             total.zero_()
-                    ds = _slope(do[asked], v[read], values[h], a, None if dz is None else dz[asked], ds)
-                    (near, shared), (a_near, a_shared) = _split(ds, keys), _split(a, keys)
+                    ds = _slope(do[asked], v[read], values[h], a, None if dz is None else dz[asked], ds, plan.dropout)
+                    (near, shared), (a_near, a_shared) = _split(ds, keys), _split(a.relu() if plan.dropout else a, keys)
                     torch.mm(near, k[read], out=dq[asked])
                     torch.mm(shared, keys[h], out=dask[asked])
                     sums[0][block.keys] += near.T @ q[asked]
@@ -174,11 +181,16 @@ def _softmax_(s: Tensor, z: Tensor | None, blank: bool) -> Tensor:
     return s
 
 
-def _slope(do: Tensor, v: Tensor, values: Tensor, a: Tensor, dz: Tensor | None, room: Tensor | None) -> Tensor:
-    """ds = a (da - sum a da + dz) of a block, where da = do v^T; in `room`, where that has its shape."""
+def _slope(
+    do: Tensor, v: Tensor, values: Tensor, a: Tensor, dz: Tensor | None, room: Tensor | None, dropout: float
+) -> Tensor:
+    """ds = a (da - sum a da + dz) of a block, where da = do v^T, 0 where a is dropped; in `room`, if of that shape."""
     ds = torch.empty_like(a) if room is None or room.shape != a.shape else room
     near, shared = ds[:, : len(v)], ds[:, len(v) :]
     torch.mm(do, v.T, out=near)
     torch.mm(do, values.T, out=shared)
+    if dropout:
+        torch.ops.aten.threshold_backward.grad_input(ds, a, 0, grad_input=ds)
+        a = a.abs()
     torch.ops.aten._softmax_backward_data.out(ds, a, -1, a.dtype, grad_input=ds)
     return ds if dz is None else ds.addcmul_(a, dz[:, None].to(a.dtype))

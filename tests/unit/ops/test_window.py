@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from mnemon.ops import Band, Common, Partial, joint, partial_dense, partial_shared, partial_window
+from mnemon.ops.dropout import drop_, rate
 
 B, H, D, M = 2, 3, 4, 6
 SHAPES = [(1, 1), (1, 7), (5, 5), (5, 7), (5, 14)]  # queries and keys
@@ -105,6 +107,83 @@ def test_gradients_are_those_of_finite_differences() -> None:
         return part.o, part.z
 
     assert torch.autograd.gradcheck(call, tuple(given[name] for name in names), fast_mode=True)
+
+
+@pytest.mark.parametrize("merges", [False, True])
+def test_dropped_weights_equal_plain_products_with_the_same_mask(merges: bool) -> None:
+    given, p = inputs(5, 7, (1, 3), "query", True, torch.float64), 0.4
+    q, k, v, asks, keys, values = (given[name] for name in ("q", "k", "v", "asks", "keys", "values"))
+    band = Band(1, 3, given["bias"], given["weight"])
+    torch.manual_seed(0)
+    found = partial_window(q, k, v, band, Common(asks, keys, values), merges, dropout=p)
+    torch.manual_seed(0)
+    own = partial_dense(q, k, v, *band.spread(5, 7, q.device))
+    shared = partial_shared(asks, keys, values)
+    assert own.z is not None
+    assert shared.z is not None
+    assert own.weights is not None
+    assert shared.weights is not None
+    o, z = [], torch.logaddexp(own.z, shared.z)
+    for h, b in product(range(H), range(B)):  # the order of the blocks
+        left = drop_(torch.ones(5, 6 + M, dtype=torch.float64), p).relu() / (1 - rate(p))  # the last key is not seen
+        near = (own.z - z)[b, h, :, None].exp() * own.weights[b, h, :, :6]
+        far = (shared.z - z)[b, h, :, None].exp() * shared.weights[b, h]
+        o.append(near * left[:, :6] @ v[b, h, :6] + far * left[:, 6:] @ values[h])
+    plain = Partial(torch.stack(o).unflatten(0, (H, B)).transpose(0, 1), z)
+    torch.testing.assert_close(found.o, plain.o)
+    leaves = [x for x in given.values() if isinstance(x, Tensor)]
+    torch.testing.assert_close(slopes(found, leaves, merges), slopes(plain, leaves, merges))
+
+
+def test_gradients_of_dropped_weights_are_those_of_finite_differences() -> None:
+    given = inputs(3, 5, (1, 3), "query", False, torch.float64)
+
+    def call(*tensors: Tensor) -> tuple[Tensor, Tensor]:
+        q, k, v, bias, *rest = tensors
+        torch.manual_seed(0)
+        part = partial_window(q, k, v, Band(1, 3, bias), Common(*rest), block=2, dropout=0.5)
+        assert part.z is not None
+        return part.o, part.z
+
+    names = ("q", "k", "v", "bias", "asks", "keys", "values")
+    assert torch.autograd.gradcheck(call, tuple(given[name] for name in names), fast_mode=True)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_dropped_weights_are_right_on_average(dtype: torch.dtype) -> None:
+    given, n = inputs(1, 1, (0, 0), "none", False, dtype), 10_000
+    torch.manual_seed(0)
+    q, k, v = (given[name].detach()[:1].expand(-1, -1, n, -1) for name in "qkv")  # equal questions over equal keys
+    shared = Common(q, given["keys"], given["values"])
+    found, whole = (partial_window(q, k, v, Band(0, 3), shared, dropout=p).o.double()[:, :, 4:] for p in (0.3, 0.0))
+    error = found - whole
+    assert bool((error.mean(2).abs() < 5 * error.std(2) / n**0.5 + 2e-3).all())
+    assert bool((error.std(2) > 0.01).all())
+
+
+def test_what_is_recomputed_drops_the_same_weights() -> None:
+    given = inputs(5, 7, (1, 3), "query", True, torch.float64)
+    leaves = [given[name] for name in ("q", "k", "v")]
+
+    def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        band, common = Band(1, 3, given["bias"], given["weight"]), Common(q, given["keys"], given["values"])
+        return partial_window(q, k, v, band, common, block=2, dropout=0.5).o
+
+    found = []
+    for recomputes in (False, True):
+        torch.manual_seed(0)
+        o = checkpoint(attend, *leaves, use_reentrant=False) if recomputes else attend(*leaves)
+        torch.rand(3)
+        found.append((o, *torch.autograd.grad(o.square().sum(), leaves)))
+    for alone, again in zip(*found, strict=True):
+        assert torch.equal(alone, again)
+
+
+def test_no_dropout_draws_nothing() -> None:
+    given = inputs(5, 7, (1, 3), "none", False, torch.float32)
+    before = torch.get_rng_state()
+    partial_window(given["q"], given["k"], given["v"], Band(1, 3), dropout=0.0)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_no_key_outside_the_window_of_a_block_is_read() -> None:
