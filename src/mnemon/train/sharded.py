@@ -7,6 +7,7 @@ from typing import Any, cast
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 from torch.optim import AdamW
@@ -52,10 +53,12 @@ class Sharded(Engine):
     def __init__(self, model: nn.Module, make: MakeOptimizers, ranks: Ranks):
         self.ranks, self.model = ranks, model
         spans = {p for m in model.modules() if isinstance(m, AdaptiveSpan) for p in m.parameters() if p.requires_grad}
+        # Where the model is, and not on a GPU because there is one.
+        mesh = init_device_mesh(next(model.parameters()).device.type, (dist.get_world_size(),))
         for layer in cast(Any, model).layers:
-            fully_shard(layer, ignored_params=spans)
+            fully_shard(layer, mesh=mesh, ignored_params=spans)
         self._loss = Loss(model)
-        fully_shard(self._loss, ignored_params=spans)
+        fully_shard(self._loss, mesh=mesh, ignored_params=spans)
         self.optimizers = make(model)
         self._held = list(self._stand_ins())
         self.names = {id(each.held): each.name for each in self._held if each.held is not None}

@@ -9,6 +9,7 @@ from mnemon.data import Lanes
 from mnemon.data.byte_tokens import Bytes
 from mnemon.train import TrainConfig
 from mnemon.train.config import dealt_rows
+from mnemon.train.engines import make_engine
 from mnemon.train.ranks import ALONE, Ranks, joined, launched, left_behind, speaks
 
 
@@ -28,6 +29,12 @@ def test_a_process_alone_asks_nobody() -> None:
 def test_shares_need_several_ranks() -> None:
     with pytest.raises(Problem, match="parallel 'fsdp' is for several ranks"), joined("fsdp", 1.0):
         pass
+
+
+def test_what_reads_the_past_again_is_not_for_shares() -> None:
+    config = TrainConfig(lanes=4, device="cpu", parallel="fsdp", drift_every=3)
+    with pytest.raises(Problem, match="drift_every and reencode_every read with all weights at once"):
+        make_engine(tiny.model("memorizing").build(), config, Ranks(0, 2))
 
 
 def test_of_several_ranks_the_first_speaks(monkeypatch: pytest.MonkeyPatch) -> None:
