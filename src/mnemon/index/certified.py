@@ -115,7 +115,7 @@ class _Tile:
             hidden = hidden if bool(hidden.any()) else None
         keys = keys if self.centre is None else keys.float() - self.centre[:, None]
         rounded = keys.bfloat16()
-        lengths = _longest(keys, rounded, None if hidden is None else unseen, self.parts[0].q.dtype)
+        lengths = longest(keys, rounded, None if hidden is None else unseen, self.parts[0].q.dtype)
         self.reach = self.reach.largest(lengths)
         for place, part in zip(self.places, self.parts, strict=True):
             shown = hidden if hidden is None or hidden.shape[1] == 1 else hidden[:, place]
@@ -234,7 +234,7 @@ def _unpacked(found: Int64[np.ndarray, " p"]) -> tuple[Int64[np.ndarray, " p"], 
     return found >> 48, NONE - ((found >> 32) & 0xFFFF)
 
 
-def _longest(keys: Tensor, rounded: Tensor, unseen: Tensor | None, asked: torch.dtype) -> Reach:
+def longest(keys: Tensor, rounded: Tensor, unseen: Tensor | None, asked: torch.dtype) -> Reach:
     """The largest `Reach` of each head's keys that any query may see."""
     if unseen is not None:
         keys, rounded = (x.masked_fill(unseen.unsqueeze(-1), 0) for x in (keys, rounded))

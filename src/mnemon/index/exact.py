@@ -8,6 +8,7 @@ from torch import Tensor
 
 from mnemon.index import kernel
 from mnemon.index.certified import certified_search, fits, rounds_fast
+from mnemon.index.dense import dense_search, held
 from mnemon.ops.accelerated import accelerated, kernels
 
 TILE_BYTES = {"cpu": 1 << 21, "cuda": 1 << 29}  # scores held at once: a core's cache, or a modest part of a GPU
@@ -16,6 +17,7 @@ BLOCK = 1 << 16  # keys scored at once for one query
 FEW = 4  # queries of one head; for so few, a float32 product is faster with the keys on its left
 GROUPS = 16  # keys of one group in two-stage selection
 MANY = 16  # queries of one head from which the keys' rounding is paid back by a kernel; four times as many without
+DENSE = 128  # queries of one head from which all scores of a small memory are held
 SMALL = 1 << 10  # keys that are selected from in one stage anyway
 
 Certify = Callable[[Tensor, Tensor, int, Tensor | None], tuple[Tensor, Tensor, Tensor]]
@@ -77,7 +79,15 @@ def _certifier(queries: Tensor, keys: Tensor, k: int) -> Certify | None:
 
     4096 queries, 65,536 keys, d 64, float32, one core: 0.20 s, and 1.08 s in float32 alone. For a few queries most of
     the time goes into reading keys, and float32 keys would be read to be rounded (1 query: 1.5 ms against 20); those in
-    bfloat16 need not be widened, which pays from about 65,536 on, of all heads together.
+    bfloat16 need not be widened, which pays from about 65,536 on, of all heads together. Where keys and queries are
+    in bfloat16, all scores of a small memory are held. d 64, k 32, one core, no kernel, ms of processor time:
+
+    heads x queries x keys  certified_search  dense_search  (products alone)
+    16 x 512 x 8192         141               127           (27)
+    16 x 128 x 8192         52                36            (8)
+    8 x 512 x 2048          37                28            (4)
+    8 x 512 x 16,384        117               80            (30)
+    4 x 1024 x 4096         49                36            (6)
     """
     t, few = queries.shape[-2], queries.shape[-2] < 4 * MANY
     narrow = keys.dtype == queries.dtype == torch.bfloat16 and (not few or keys.numel() // keys.shape[-1] >= BLOCK)
@@ -86,6 +96,8 @@ def _certifier(queries: Tensor, keys: Tensor, k: int) -> Certify | None:
         return None
     if t >= MANY and kernel.built() is not None:
         return kernel.kernel_search
+    if narrow and t >= DENSE and held(keys.shape[-2], k) and rounds_fast():
+        return dense_search
     return certified_search if (narrow or not few) and rounds_fast() else None
 
 

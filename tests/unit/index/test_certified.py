@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from mnemon.config import Problem
-from mnemon.index import bounds, certified, exact, kernel
+from mnemon.index import bounds, certified, dense, exact, kernel
 from mnemon.index.certified import certified_search
 from mnemon.index.exact import Certify, proven_search
 
@@ -24,7 +24,7 @@ DTYPES = [
 ]
 
 
-@pytest.fixture(params=["torch", "kernel"])
+@pytest.fixture(params=["torch", "kernel", "dense"])
 def search(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Certify]:
     """One of the two, also as what `exact_search` goes by; in small tiles, so that there are several of everything."""
     by_kernel = request.param == "kernel"
@@ -33,9 +33,17 @@ def search(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
     monkeypatch.setattr(certified, "ROWS", 8)
     monkeypatch.setattr(certified, "TILE", 8 * 520)
     chosen = kernel.kernel_search if by_kernel else certified_search
+    if request.param == "dense":
+        monkeypatch.setattr(dense, "ROWS", 8)
+        chosen = _dense_where_it_may_be
     monkeypatch.setattr(exact, "_certifier", lambda *_: chosen)
     yield chosen
     kernel.built.cache_clear()
+
+
+def _dense_where_it_may_be(q: Tensor, keys: Tensor, k: int, valid: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    narrow = q.dtype == keys.dtype == torch.bfloat16
+    return (dense.dense_search if narrow else certified_search)(q, keys, k, valid)
 
 
 def drawn(q_dtype: torch.dtype, dtype: torch.dtype, m: int = M) -> tuple[Tensor, Tensor]:
