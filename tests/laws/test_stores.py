@@ -8,7 +8,9 @@ from torch import Tensor
 
 from kinds import STORE_KINDS
 from mnemon.index import INDEXES, STORES, Store, find_store
-from stores import DIM, HEADS, ROWS, Stream
+from mnemon.pools import CacheConfig, KNNConfig, PoolsConfig
+from models import awake, read, small, text
+from stores import DIM, HEADS, LITE, ROWS, Stream
 
 SLOW = ("faiss", "scann", "milvus")  # held to fewer examples of the same
 
@@ -167,3 +169,26 @@ def test_any_sequence_of_writes_and_resets_keeps_keys_with_their_values(
         else:
             rows.write(step)
     rows.check()
+
+
+@pytest.mark.parametrize("merge", ["gated", "joint"])
+@pytest.mark.parametrize("name", ["host", "mmap", "slots", "milvus"])
+def test_a_model_reads_alike_wherever_its_memory_lies(name: str, merge: str) -> None:
+    """Read, continued as beams, saved, taken over by another state, copied, reset: as with the memory beside it."""
+    found = []
+    for index in ("exact", f"milvus:uri={LITE}" if name == "milvus" else name):
+        knn = KNNConfig(layers=(1,), size=8, top_k=3, merge=merge, index=index)
+        model = awake(small(pools=PoolsConfig(cache=CacheConfig(stores="kv"), knn=knn)))
+        state = model.init_state(2)
+        told = [read(model, state, text(2, 13))]
+        state.select(torch.tensor([1, 0, 1]))
+        told.append(read(model, state, text(3, 6, seed=1)))
+        twin = model.init_state(3)
+        twin.load({name: tensor.clone() for name, tensor in state.tensors().items()})
+        copied = twin.copied()
+        told.append(read(model, twin, text(3, 9, seed=2)))
+        copied.reset(torch.tensor([True, False, False]))
+        told.append(read(model, copied, text(3, 9, seed=3)))
+        found.append(told)
+    for here, there in zip(*found, strict=True):
+        torch.testing.assert_close(here, there, atol=1e-5, rtol=1e-4)
