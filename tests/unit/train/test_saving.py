@@ -1,8 +1,13 @@
+import shutil
 import threading
+from pathlib import Path
 
 import pytest
 
+import tiny
 from mnemon.config import Problem
+from mnemon.train import read_records, resume, train
+from mnemon.train.checkpoint import saved_steps
 from mnemon.train.saving import Saver
 
 
@@ -46,3 +51,14 @@ def test_what_stops_the_training_is_said_and_not_what_happened_to_a_checkpoint()
     with pytest.raises(KeyboardInterrupt), Saver(beside=True) as saver:
         saver.run(failing)
         raise KeyboardInterrupt
+
+
+def test_a_run_that_saves_beside_has_the_same_losses_and_goes_on_from_what_it_saved(tmp_path: Path) -> None:
+    whole, cut = (
+        train(tiny.run_config(save_beside=beside), tmp_path / str(beside), tiny.corpus()) for beside in (False, True)
+    )
+    assert saved_steps(cut / "checkpoints") == [12, 10]
+    shutil.rmtree(cut / "checkpoints" / "step-12")
+    resume(cut, tiny.corpus())
+    found, wanted = ([record["loss"] for record in read_records(out)] for out in (cut, whole))
+    assert found == wanted
