@@ -15,9 +15,10 @@ from mnemon.config import Problem
 from mnemon.index.bounds import centre
 from mnemon.index.certified import CANDIDATES
 
-SOURCE = Path(__file__).with_name("kernel.cpp")
+SOURCE = Path(__file__).with_name("kernel.cpp")  # and beside it, by concept, kernel_*.h
 FLAGS = ("-O3", "-march=native", "-mprefer-vector-width=512", "-fopenmp-simd", "-std=c++17", "-shared", "-fPIC")
 GENERIC = ("-O3", "-march=native", "-std=c++17", "-shared", "-fPIC")  # for CPUs that the above are not for
+PLAIN = (*FLAGS, "-DMNEMON_GENERIC")  # without what only some CPUs have, for tests of what the others run
 COMPILERS = ("g++", "c++", "clang++")
 
 
@@ -36,7 +37,8 @@ def library(folder: Path | None = None) -> Path:
     """Where the kernel of this source for this CPU is kept: `mnemon/kernels` in the user's cache folder (XDG)."""
     if folder is None:
         folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mnemon" / "kernels"
-    digest = hashlib.sha256(SOURCE.read_bytes() + _cpu().encode() + repr(FLAGS).encode()).hexdigest()
+    source = b"".join(part.read_bytes() for part in (SOURCE, *sorted(SOURCE.parent.glob("kernel_*.h"))))
+    digest = hashlib.sha256(source + _cpu().encode() + repr(FLAGS).encode()).hexdigest()
     return folder / f"search-{digest[:16]}.so"
 
 

@@ -24,11 +24,14 @@ DTYPES = [
 ]
 
 
-@pytest.fixture(params=["torch", "kernel", "dense"])
+@pytest.fixture(params=["torch", "dense", "kernel", "plain kernel"])
 def search(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Certify]:
     """One of the two, also as what `exact_search` goes by; in small tiles, so that there are several of everything."""
-    by_kernel = request.param == "kernel"
-    monkeypatch.setenv("XDG_CACHE_HOME", str(request.getfixturevalue("built") if by_kernel else "/nowhere"))
+    by_kernel = request.param.endswith("kernel")
+    where = "plainly_built" if request.param == "plain kernel" else "built"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(request.getfixturevalue(where) if by_kernel else "/nowhere"))
+    if request.param == "plain kernel":
+        monkeypatch.setattr(kernel, "FLAGS", kernel.PLAIN)
     kernel.built.cache_clear()
     monkeypatch.setattr(certified, "ROWS", 8)
     monkeypatch.setattr(certified, "TILE", 8 * 520)
@@ -221,13 +224,32 @@ def test_a_kernel_that_cannot_be_built_is_a_problem(tmp_path: Path, monkeypatch:
     assert not kernel.remove(tmp_path)
 
 
-@pytest.mark.skipif(not any(map(shutil.which, kernel.COMPILERS)), reason="there is no C++ compiler")
+@pytest.mark.usefixtures("compiler")
 def test_what_a_compiler_says_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = tmp_path / "broken.cpp"
     broken.write_text("int main( { }")
     monkeypatch.setattr(kernel, "SOURCE", broken)
     with pytest.raises(Problem, match=r"cannot compile the kernel: .*error"):
         kernel.build(tmp_path)
+
+
+def test_a_plain_kernel_rounds_nothing(plainly_built: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = plainly_built / "mnemon" / "kernels"
+    assert kernel.built(folder) is None  # another name, so never taken for this CPU's
+    kernel.built.cache_clear()
+    monkeypatch.setattr(kernel, "FLAGS", kernel.PLAIN)
+    made = kernel.built(folder)
+    assert made is not None
+    assert made.mnemon_rounds() == 0
+
+
+def test_the_name_of_a_kernel_tells_all_parts_of_its_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for part in kernel.SOURCE.parent.glob("kernel*.[ch]*"):
+        shutil.copy(part, tmp_path)
+    monkeypatch.setattr(kernel, "SOURCE", tmp_path / "kernel.cpp")
+    before = kernel.library(tmp_path)
+    (tmp_path / "kernel_ranking.h").write_text("// changed")
+    assert kernel.library(tmp_path) != before
 
 
 def test_a_kernel_is_removed(built: Path, tmp_path: Path) -> None:
