@@ -18,6 +18,7 @@ FEW = 4  # queries of one head; for so few, a float32 product is faster with the
 GROUPS = 16  # keys of one group in two-stage selection
 MANY = 16  # queries of one head from which the keys' rounding is paid back by a kernel; four times as many without
 DENSE = 128  # queries of one head from which all scores of a small memory are held
+WIDENED = 1 << 11  # keys of a single query that are widened at once: they stay in a core's cache
 SMALL = 1 << 10  # keys that are selected from in one stage anyway
 
 Certify = Callable[[Tensor, Tensor, int, Tensor | None], tuple[Tensor, Tensor, Tensor]]
@@ -184,11 +185,15 @@ class _Search:
         if keys.dtype == q.dtype and (keys.device.type != "cpu" or not few):
             return torch.bmm(q, keys.mT, out=scores)
         for each, query, key in zip(scores, q, keys, strict=True):
-            wide = key.to(q.dtype)
-            if few:
-                each.copy_((wide @ query.T).T)
+            if few and len(query) == 1 and key.dtype == q.dtype:
+                torch.mv(key, query[0], out=each[0])
+            elif few and len(query) == 1:
+                for at in range(0, len(key), WIDENED):
+                    torch.mv(key[at : at + WIDENED].to(q.dtype), query[0], out=each[0, at : at + WIDENED])
+            elif few:
+                each.copy_((key.to(q.dtype) @ query.T).T)
             else:
-                torch.mm(query, wide.T, out=each)
+                torch.mm(query, key.to(q.dtype).T, out=each)
         return scores
 
 

@@ -86,7 +86,10 @@ def test_a_store_that_fills_no_groups_is_searched_in_two_stages_too() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("t", [1, 4, 5])
-def test_the_products_of_few_and_of_many_queries_are_the_same(t: int, dtype: torch.dtype) -> None:
+def test_the_products_of_few_and_of_many_queries_are_the_same(
+    t: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exact, "WIDENED", 13)
     q, keys = drawn(dtype=dtype)
     scores, ids = exact_search(q[:, :, :t], keys, 7)
     exactly = (q[:, :, :t].double() @ keys.double().mT).gather(-1, ids)
