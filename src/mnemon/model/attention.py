@@ -22,9 +22,8 @@ from mnemon.ops import (
     Partial,
     Shared,
     partial_context,
+    partial_learned,
     partial_neighbours,
-    partial_shared,
-    partial_single,
     wide,
 )
 from mnemon.pools import Fresh, Pool
@@ -227,8 +226,7 @@ class Attention(nn.Module):
             if isinstance(read, Shared) and name != joined:
                 asking = self._scaled(alone, self.heads) if merges == "beside" else scaled
                 k, v = self._learned(read, q.dtype)
-                attend = partial_shared if k.shape[-1] == self.head_dim else partial_single
-                parts[name] = attend(asking, k, v, dropout)
+                parts[name] = partial_learned(asking, k, v, dropout, weights=call.inspect)
             elif name != joined:
                 parts[name] = partial_neighbours(self._scaled(q), read) if isinstance(read, Neighbours) else None
         return parts

@@ -1,6 +1,6 @@
 from mnemon.ops.accelerated import plain
 from mnemon.ops.band import Band
-from mnemon.ops.context import partial_context
+from mnemon.ops.context import partial_context, partial_learned
 from mnemon.ops.dense import (
     partial_dense,
     partial_fused,
@@ -31,6 +31,7 @@ __all__ = [
     "partial_flex",
     "partial_fused",
     "partial_grouped",
+    "partial_learned",
     "partial_neighbours",
     "partial_pointwise",
     "partial_shared",

@@ -3,7 +3,7 @@ from torch import Tensor
 
 from mnemon.ops.accelerated import accelerated
 from mnemon.ops.band import Band
-from mnemon.ops.dense import partial_dense, partial_fused, partial_shared
+from mnemon.ops.dense import partial_dense, partial_fused, partial_shared, partial_single
 from mnemon.ops.flex import partial_flex
 from mnemon.ops.kv import Common, Partial
 from mnemon.ops.merge import joint
@@ -11,6 +11,7 @@ from mnemon.ops.window import partial_window
 
 LEAST = 16  # queries from which on a block of them is worth the calls that it takes
 SCORES = 1 << 14  # and scores of a head and row
+LEARNED = 1 << 17  # and where there are learned keys alone, of which the reference makes one product for all rows
 NARROWEST = 16  # numbers of a key, of which FlexAttention makes tiles
 
 
@@ -44,3 +45,23 @@ def partial_context(
     if merges or weights or weight is not None:
         return partial_dense(q, k, v, bias, seen, weight, dropout)
     return partial_fused(q, k, v, bias, seen, dropout)
+
+
+def partial_learned(
+    q: Float[Tensor, "b h t d"],
+    k: Float[Tensor, "g n x"],
+    v: Float[Tensor, "g n x"],
+    dropout: float = 0.0,
+    weights: bool = False,
+) -> Partial:
+    """`partial_shared`, or `partial_single` where keys are wider than queries; `weights`: these are wanted.
+
+    By `partial_window` over an empty past where that is the faster.
+    """
+    if k.shape[-1] != q.shape[-1]:
+        return partial_single(q, k, v, dropout)
+    alike = q.dtype == k.dtype == v.dtype and not weights and dropout < 1
+    if alike and q.device.type == "cpu" and q.shape[2] >= LEAST and q.shape[2] * k.shape[1] >= LEARNED:
+        none = q[:, :, :0].detach()
+        return partial_window(q, none, none, Band(1, 1), Common(q, k, v), dropout=dropout)
+    return partial_shared(q, k, v, dropout)

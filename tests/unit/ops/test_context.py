@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mnemon.ops import Band, Common, context, joint, partial_context, partial_dense, partial_shared
+from mnemon.ops import Band, Common, context, joint, partial_context, partial_dense, partial_learned, partial_shared
 
 B, H, T, N, D, M = 2, 3, 20, 26, 4, 7
 
@@ -54,3 +54,20 @@ def test_dropout_acts_on_all_weights_alike(monkeypatch: pytest.MonkeyPatch) -> N
     part = partial_context(q, k, torch.ones_like(v), band, Common(q, common.k, ones), dropout=0.5)
     assert 0.9 < part.o.mean().item() < 1.1
     assert part.o.std().item() > 0.1
+
+
+@pytest.mark.parametrize("blocked", [False, True])
+def test_learned_keys_alone_are_answered_alike_on_every_path(blocked: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(context, "LEARNED", 0 if blocked else 1 << 30)
+    (q, _, _), common, _ = made()
+    given = [q, common.k.requires_grad_(), common.v.requires_grad_()]
+    found, plain = partial_learned(*given), partial_shared(*given)
+    assert found.z is not None
+    assert plain.z is not None
+    torch.testing.assert_close((found.o, found.z), (plain.o, plain.z))
+    slopes = (
+        torch.autograd.grad((each.o.square().sum(2) + each.z.sin().sum()).sum(), given) for each in (found, plain)
+    )
+    torch.testing.assert_close(*slopes, atol=1e-4, rtol=1e-4)
+    assert (found.weights is None) == blocked
+    assert partial_learned(*given, weights=True).weights is not None
