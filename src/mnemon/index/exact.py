@@ -91,7 +91,8 @@ def _certifier(queries: Tensor, keys: Tensor, k: int) -> Certify | None:
     4 x 1024 x 4096         49                36            (6)
     """
     t, few = queries.shape[-2], queries.shape[-2] < 4 * MANY
-    narrow = keys.dtype == queries.dtype == torch.bfloat16 and (not few or keys.numel() // keys.shape[-1] >= BLOCK)
+    pays = not few or (t > 1 and keys.numel() // keys.shape[-1] >= BLOCK)
+    narrow = keys.dtype == queries.dtype == torch.bfloat16 and pays
     dtypes = {queries.dtype, keys.dtype} <= {torch.bfloat16, torch.float32}
     if keys.device.type != "cpu" or not dtypes or not t or not fits(keys.shape[-2], k):
         return None

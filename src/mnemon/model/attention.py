@@ -1,6 +1,6 @@
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Literal, cast
 
 import torch
@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from mnemon.config import Config
+from mnemon.model.call import Call
 from mnemon.model.context import Context, assemble
 from mnemon.model.merge import merge
 from mnemon.model.span import SpanConfig
@@ -47,15 +48,6 @@ class AttentionConfig(Config):
     gate: float = 0.0
     gate_over: Literal["context", "all"] = "context"
     equal_start: bool = False
-
-
-@dataclass(frozen=True)
-class Call:
-    """How one forward is made: `searches` keeps neighbour ids, so that a recomputed layer never searches again."""
-
-    searches: dict[tuple[int, str], Neighbours | None] = field(default_factory=dict)
-    lengths: Int[Tensor, " b"] | None = None
-    inspect: bool = False
 
 
 def _attended(

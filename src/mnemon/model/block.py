@@ -5,7 +5,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from mnemon.config import Config
-from mnemon.model.attention import Attention, Call
+from mnemon.model.attention import Attention
+from mnemon.model.call import Call
 from mnemon.model.state import LayerView
 from mnemon.model.trace import LayerTrace
 from mnemon.ops import wide

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from mnemon.config import Config, Problem
-from mnemon.model.attention import Attention, AttentionConfig, Call
+from mnemon.model.attention import Attention, AttentionConfig
 from mnemon.model.block import Block, FeedForwardConfig, Norm, norm
+from mnemon.model.call import Call
 from mnemon.model.embedding import EmbeddingConfig
 from mnemon.model.head import HeadConfig
 from mnemon.model.span import AdaptiveSpan

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 import mnemon
+from mnemon.index import kernel
 
 
 def machine() -> dict[str, Any]:
@@ -17,6 +18,7 @@ def machine() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
         "threads": torch.get_num_threads(),
+        "search_kernel": "not built" if kernel.built() is None else "built",
         "date": date.today().isoformat(),
     }
 

@@ -162,6 +162,7 @@ def page(record: Record) -> str:
     table = TABLES[record["table"]]
     environment = record["environment"]
     lines = [f"# {table.title}", "", table.asks, "", *table.lines(record)]
-    lines += [f"- {environment['processor']}, torch {environment['torch']}, {environment['date']}."]
+    built = f", search kernel {environment['search_kernel']}" if "search_kernel" in environment else ""
+    lines += [f"- {environment['processor']}, torch {environment['torch']}{built}, {environment['date']}."]
     command = f"- Command: `{record['command']}`. This page is written by it from `records/{record['table']}.json`."
     return "\n".join([*lines, command, ""])

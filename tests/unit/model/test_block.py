@@ -3,8 +3,8 @@ import torch
 from torch import Tensor, nn
 
 from mnemon.model import Attention, AttentionConfig, Block, FeedForward, FeedForwardConfig
-from mnemon.model.attention import Call
 from mnemon.model.block import Activation, norm
+from mnemon.model.call import Call
 from mnemon.model.state import LayerView
 from mnemon.pools import Fresh
 from mnemon.pools.local import LocalPool
