@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from mnemon.config import Problem, read_json, replacing, write_json
+from mnemon.config import Problem, read_json, replacing, told, write_json
 from mnemon.data.document import Corpus, Document
 
 
@@ -44,7 +44,7 @@ def _write(folder: Path, corpus: Corpus) -> None:
             rows.append([split, document.id, len(data[-1]), document.source, document.files])
     texts = b"".join(data)
     try:
-        with replacing(folder / "texts.txt") as temporary:
+        with replacing(folder / "texts.txt") as temporary, told(folder / "texts.txt"):
             temporary.write_bytes(texts)
         index = {
             "name": corpus.name,
@@ -54,8 +54,8 @@ def _write(folder: Path, corpus: Corpus) -> None:
             "documents": rows,
         }
         write_json(folder / "documents.json", index)
-    except OSError as error:
-        raise Problem(f"{folder}: cannot keep the prepared corpus ({error.strerror}); choose another cache") from None
+    except Problem as problem:
+        raise Problem(f"{problem}: the prepared corpus cannot be kept; choose another cache") from None
 
 
 def _read(folder: Path) -> Corpus | None:
