@@ -12,6 +12,7 @@ from mnemon.studies.bench.cost import cost_lines, cost_table
 from mnemon.studies.bench.decode import decode_lines, decode_table
 from mnemon.studies.bench.read import read_lines, read_table
 from mnemon.studies.bench.recall import recall_lines, recall_table
+from mnemon.studies.bench.scale_page import scale_lines, scale_table
 from mnemon.studies.bench.search import search_table
 from mnemon.studies.bench.search_page import search_lines
 from mnemon.studies.bench.span import span_lines, span_table
@@ -54,6 +55,13 @@ BENCH_TABLES = {
         "neighbours of a trained model?",
         stores_table,
         store_lines,
+    ),
+    "scale": Table(
+        "What more tokens need",
+        "What do time and bytes of a remembered token grow by in each tier, and what would 100 million and 10 billion "
+        "remembered tokens need by that?",
+        scale_table,
+        scale_lines,
     ),
     "span": Table(
         "What a shorter attention span saves",
