@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
 from mnemon.config import Problem
 from mnemon.model import FeedForwardConfig, computing
@@ -16,6 +15,7 @@ from mnemon.pools import PersistentConfig
 from mnemon.positions.learned import LearnedConfig
 from mnemon.recipes import recipe
 from mnemon.report import Chart
+from mnemon.studies.bench.counts import counting
 from mnemon.studies.bench.floor import product_rate
 from mnemon.studies.bench.peer import Peer
 from mnemon.studies.bench.standing import one_thread
@@ -164,7 +164,7 @@ def steps(plan: Plan, progress: Progress, script: Path) -> tuple[dict[str, list[
 
 def counted(training: Training) -> int:
     """Operations of the matrix products of a step."""
-    with FlopCounterMode(display=False) as counter:
+    with counting() as counter:
         training.seconds(1)
     return int(counter.get_total_flops())
 

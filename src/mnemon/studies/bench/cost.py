@@ -6,12 +6,12 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from mnemon.config import Problem
 from mnemon.model import MemoryState
 from mnemon.report import Chart
 from mnemon.studies.bench.cost_terms import BASE, TERMS, Size, operations, remembered_bytes
+from mnemon.studies.bench.counts import counting
 from mnemon.studies.bench.fit import non_negative
 from mnemon.studies.bench.standing import full_state, one_thread, step, tokens
 from mnemon.studies.bench.turns import spread, take_turns
@@ -98,7 +98,7 @@ class Point:
         self.size, self.model = size, size.model().build().eval()
         self.state = full_state(self.model, size.memory, rows=size.rows)
         self.draw = torch.Generator().manual_seed(0)
-        with FlopCounterMode(display=False) as counted:
+        with counting() as counted:
             self.write(1)
         self.operations, self.bytes = counted.get_total_flops(), held_bytes(self.state)
         told = sum(operations(size).values()), sum(remembered_bytes(size).values())

@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,9 +37,18 @@ class _Calls(TorchDispatchMode):
         return result
 
 
+def counting() -> FlopCounterMode:
+    """A counter of the operations of products: PyTorch's, which by itself does not see a matrix times a vector."""
+    return FlopCounterMode(display=False, custom_mapping={torch.ops.aten.mv: _matrix_vector})
+
+
+def _matrix_vector(matrix: Sequence[int], *_: Any, **__: Any) -> int:
+    return 2 * matrix[0] * matrix[1]
+
+
 def counted(act: Callable[[], object]) -> Counts:
     """What one call of `act` takes, forward and backward; libraries other than torch are not seen."""
-    with FlopCounterMode(display=False) as products, _Calls() as calls:
+    with counting() as products, _Calls() as calls:
         act()
     return Counts(products.get_total_flops(), calls.bytes, calls.calls)
 

@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from mnemon.config import Problem
 from mnemon.model import ModelConfig
 from mnemon.recipes import recipe
+from mnemon.studies.bench.counts import counting
 from mnemon.studies.bench.turns import seconds, spread
 from mnemon.studies.machine import machine
 from mnemon.studies.pages import Record, row
@@ -105,7 +105,7 @@ class Reader:
 
     def row(self) -> dict[str, Any]:
         """What does not depend on the machine: operations of a step, and bytes and tokens of the cache."""
-        with FlopCounterMode(display=False) as counted:
+        with counting() as counted:
             self.step(self.tokens())
         cached = [tensor for name, tensor in self.state.tensors().items() if ".cache." in name and tensor.ndim > 1]
         spans = [block.attention.span for block in self.model.layers]
