@@ -42,7 +42,8 @@ def stores_table(out: Path, minutes: int, seeds: Sequence[int], progress: Progre
     run.parent.mkdir(parents=True, exist_ok=True)
     prepare(base, run.parent, progress)
     train_run(base, run, progress)
-    local = {f"milvus:uri={run.parent / 'memory.db'},collection={index},index={index}": index for index in LOCAL}
+    # A file each: one that a process has just left may still be locked when the next one opens it.
+    local = {f"milvus:uri={run.parent / f'{index}.db'},collection={index},index={index}": index for index in LOCAL}
     trained = bench_stores(Plan((*TRAINED, *local), size=65_536, tokens=100, run=run), progress)
     named = {
         f"milvus:uri=memory.db,index={local[name]}" if name in local else name: of
