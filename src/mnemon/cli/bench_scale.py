@@ -16,6 +16,7 @@ from mnemon.studies.bench.scale_page import (
     fitted_rows,
     measured_rows,
     missing_lines,
+    pair_lines,
     scale_chart,
     scale_line,
     told_rows,
@@ -55,6 +56,8 @@ class Scale(Output):
     """Gbit a second that reach the machine that asks"""
     within: float = Machines.within_ms
     """milliseconds a token for which machines are counted"""
+    pair: int = Plan.pair
+    """entries that two processes hold between them, to check what is told of shards (0: no check)"""
     folder: Path | None = None
     """where the stores lie meanwhile (default: the system's folder for temporary files)"""
 
@@ -70,6 +73,7 @@ def run(command: Scale, words: str) -> None:
         command.asked,
         command.dtype,
         Machines(command.ram, command.share, command.round_trip, command.gigabits, command.layers, command.within),
+        command.pair,
         command.folder,
     )
     with Phases() as show:
@@ -89,4 +93,4 @@ def _text(found: dict[str, Any]) -> str:
         "\n" + say.table([head, *rows(found)])
         for head, rows in ((MEASURED, measured_rows), (FITTED, fitted_rows), (TOLD, told_rows))
     ]
-    return "\n".join([scale_line(found), *tables, *missing_lines(found)])
+    return "\n".join([scale_line(found), *tables, *pair_lines(found), *missing_lines(found)])

@@ -5,7 +5,7 @@ import pytest
 
 from mnemon.cli import main
 
-FLAGS = ["--sizes=64,128,256", "--heads=2", "--dim=8", "--asked=3", "--top-k=4", "--tiers=exact"]
+FLAGS = ["--sizes=64,128,256", "--heads=2", "--dim=8", "--asked=3", "--top-k=4", "--tiers=exact", "--pair=0"]
 
 
 @pytest.mark.usefixtures("in_this_process")
@@ -27,6 +27,7 @@ def test_what_cannot_be_told_is_one_line(capsys: pytest.CaptureFixture[str]) -> 
         ("--tokens=many", "--tokens many: give numbers with commas between, such as 1e8,1e10"),
         ("--tokens=nan", "totals and layers must be at least 1"),
         ("--sizes=64", "at least 3"),
+        ("--pair=100", "pair 100: at least 1024 entries for two, or 0 for no pair"),
         ("--tiers=mmpa", "did you mean 'mmap'"),
     ):
         assert main(["bench", "scale", *FLAGS, flag]) == 2

@@ -14,6 +14,8 @@ from mnemon.index import MappedKind, MilvusKind, find_store
 from mnemon.studies.bench import store
 from mnemon.studies.bench.scale_merge import merge_times
 from mnemon.studies.bench.scale_model import FEWEST, Fit, Machines, Shape, deviations, fitted, forecast
+from mnemon.studies.bench.scale_pair import SHARDS, check_pair
+from mnemon.studies.bench.store_alone import SEGMENT, Job
 from mnemon.studies.machine import machine
 from mnemon.studies.workers import Progress
 
@@ -27,7 +29,8 @@ SLOW = {"faiss-hnsw": 262_144, "milvus": 65_536}  # entries beyond which these t
 class Plan:
     """Which tiers are measured at which sizes, for `heads` heads, and what is told of it: totals and machines.
 
-    A tier that is slow to write is measured at as many sizes, each so many times smaller.
+    A tier that is slow to write is measured at as many sizes, each so many times smaller. `pair`: entries that two
+    processes hold between them, to hold the formula of shards to what they take (0: none); needs the tier `exact`.
     """
 
     tiers: Sequence[str] = TIERS
@@ -39,6 +42,7 @@ class Plan:
     tokens: int = 20
     dtype: str = "float32"
     machines: Machines = field(default_factory=Machines)
+    pair: int = 65_536
     folder: Path | None = None
 
     @property
@@ -65,6 +69,7 @@ def bench_scale(plan: Plan, progress: Progress = lambda *_: None) -> dict[str, A
         **about,
         "machines": asdict(plan.machines),
         "merge": {"shards": merged, **asdict(merge), "off": deviations("m", merged)},
+        "pair": _pair(plan, tiers, merge),
         "tiers": {**tiers, **{tier: {"missing": said} for tier, said in missing.items()}},
         "environment": machine(),
     }
@@ -74,6 +79,15 @@ def sizes_of(tier: str, sizes: Sequence[int]) -> list[int]:
     """The sizes at which a tier is measured."""
     most = SLOW.get(tier.partition(":")[0], max(sizes))
     return sorted({size * min(most, max(sizes)) // max(sizes) for size in sizes})
+
+
+def _pair(plan: Plan, tiers: Mapping[str, dict[str, Any]], merge: Fit) -> dict[str, Any] | None:
+    """What two processes take, beside what is told of them."""
+    if not plan.pair or "exact" not in tiers:
+        return None
+    of = tiers["exact"]["time"]
+    job = Job("", "exact", "", plan.pair, plan.heads, plan.dim, plan.top_k, plan.tokens, plan.dtype, None)
+    return check_pair(job, Fit(of["form"], of["a"], of["b"]), merge)
 
 
 def needed_bytes(tier: str, shape: Shape, measured: float) -> float:
@@ -104,6 +118,9 @@ def _check(plan: Plan) -> None:
         if len(sizes) < FEWEST or min(sizes) < plan.top_k:
             told = ",".join(map(str, sizes))
             raise Problem(f"sizes {told} of {tier}: at least {FEWEST}, each at least top_k, {plan.top_k}")
+    least = SHARDS * max(SEGMENT, plan.top_k)
+    if plan.pair and plan.pair < least:
+        raise Problem(f"pair {plan.pair}: at least {least} entries for two, or 0 for no pair")
     of = plan.machines
     if not all(1 <= total < math.inf for total in (*plan.totals, of.layers)):
         raise Problem("totals and layers must be at least 1, and not without end")

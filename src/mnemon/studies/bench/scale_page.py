@@ -84,6 +84,17 @@ def missing_lines(found: Record) -> list[str]:
     return [f"{tier} was not measured: {of['missing']}" for tier, of in found["tiers"].items() if "missing" in of]
 
 
+def pair_lines(found: Record) -> list[str]:
+    """What two processes took, beside what was told of them."""
+    if (of := found["pair"]) is None:
+        return []
+    return [
+        f"two processes with half of {of['entries']:,} entries each: {of['measured_ms']:.2f} ms a token, told "
+        f"{of['told_ms']:.2f} ({of['told_ms'] / of['measured_ms'] - 1:+.0%}); one process with all: "
+        f"{of['one_process_ms']:.2f}; of the best of all they found {of['same']:.3f}"
+    ]
+
+
 def scale_line(found: Record) -> str:
     """What was measured, and for which machines the rest is told."""
     of = found["machines"]
@@ -110,6 +121,7 @@ def scale_lines(record: Record) -> list[str]:
         *lines,
         "How it was made:",
         "",
+        *(f"- {line[0].upper()}{line[1:]}." for line in pair_lines(record)),
         *(f"- {line}." for line in missing_lines(record)),
         "- Each store was filled by one process and opened by another, on one thread. A token: all its heads searched, "
         "and what was found attended to; median of so many tokens, one at a time.",

@@ -89,7 +89,9 @@ def test_merging_more_shards_takes_longer() -> None:
 
 @pytest.mark.usefixtures("in_this_process")
 def test_two_tiers_are_measured_fitted_and_told(tmp_path: Path) -> None:
-    plan = Plan(("exact", "mmap", "milvus:uri=http://127.0.0.1:9"), (64, 128, 256), (1e6,), 2, 8, 4, 3, folder=tmp_path)
+    plan = Plan(
+        ("exact", "mmap", "milvus:uri=http://127.0.0.1:9"), (64, 128, 256), (1e6,), 2, 8, 4, 3, pair=0, folder=tmp_path
+    )
     found = bench_scale(plan)
     assert list(tmp_path.iterdir()) == []
     for tier in ("exact", "mmap"):
