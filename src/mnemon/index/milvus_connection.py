@@ -21,6 +21,11 @@ PATIENCE = 60.0  # seconds for which a server may be away, in the middle of what
 FIRST, LONGEST = 0.1, 5.0  # seconds between two tries: doubled from the first to the longest
 WITHIN = 30.0  # seconds for one answer
 FINDING = 5.0  # seconds in which a server must say that it is there
+NEAR = (
+    10.0  # seconds for which a local file may not answer: its server, in this process, may just be starting or ending
+)
+# milvus-lite turns away a client that asks more often than every few minutes whether it is still there.
+UNASKED = {"grpc.keepalive_time_ms": (1 << 31) - 1}
 PARTITIONS = 16  # that tenants are spread over
 NAME_LENGTH = 256
 
@@ -36,16 +41,28 @@ class Connection:
     """One Milvus. What is asked is asked again while a server is away; everything asked is safe to repeat."""
 
     def __init__(self, uri: str, patience: float = PATIENCE):
-        self.uri, self.patience = uri, patience
         self._milvus = pymilvus()
-        self.local = "://" not in uri
+        self.uri, self.local = uri, "://" not in uri
+        self.patience = min(patience, NEAR) if self.local else patience
         if self.local:
             _check_file(Path(uri))
-        try:
-            self._client = self._milvus.MilvusClient(uri, timeout=WITHIN if self.local else FINDING)
-            self._client.get_server_version(timeout=FINDING)  # a client that was made before may be given again
-        except (self._milvus.MilvusException, ValueError) as error:
-            raise self._absent(error) from None
+        begun = time.monotonic()
+        while True:
+            try:
+                self._client = self._open()
+                return
+            except (self._milvus.MilvusException, ValueError) as error:
+                if not self.local or time.monotonic() - begun > self.patience:
+                    raise self._absent(error) from None
+                time.sleep(FIRST)
+
+    def _open(self) -> Any:
+        if self.local:
+            client = self._milvus.MilvusClient(self.uri, timeout=WITHIN, grpc_options=UNASKED)
+        else:
+            client = self._milvus.MilvusClient(self.uri, timeout=FINDING)
+        client.get_server_version(timeout=FINDING)  # a client that was made before may be given again
+        return client
 
     def ask(self, act: Callable[[Any], Answer]) -> Answer:
         """What `act(client)` answers, tried again with growing pauses while the server is away."""
@@ -54,7 +71,7 @@ class Connection:
             try:
                 return act(self._client)
             except self._milvus.MilvusException as error:
-                if self.local or time.monotonic() - begun + pause > self.patience:
+                if time.monotonic() - begun + pause > self.patience:
                     raise Problem(
                         f"milvus {self.uri}: {error.message or error}; what it confirmed before is kept"
                     ) from None
