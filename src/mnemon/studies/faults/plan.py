@@ -25,7 +25,7 @@ TARGETS = {
     **dict.fromkeys(("kill", "power", "moment", "full"), WITH_TRAINING),
     "limit": OF_MEMORY,
     "damage": ("parts", "int8", "checkpoint"),
-    "contend": ("save", "forget", "grow"),
+    "contend": ("forget", "grow"),  # a save makes the file its own memory: it takes away what another has added before
     "watched": ("save", "forget", "grow"),
 }
 
