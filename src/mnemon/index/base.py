@@ -3,10 +3,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
+import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mnemon.ops import Neighbours
+
+
+def dealt(seed: int, written: int, count: int) -> Int[Tensor, " n"]:
+    """In which order `Store.shuffled` deals out the `count` values of a row that was written so often."""
+    return torch.randperm(count, generator=torch.Generator().manual_seed(seed * 1_000_003 + written))
 
 
 class Store(ABC):

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mnemon.config import Problem, sync_folder
-from mnemon.index.base import Store
+from mnemon.index.base import Store, dealt
 from mnemon.index.exact import exact_search
 from mnemon.index.fetched import best_of, brought
 from mnemon.index.mapped_files import CountsFile, MappedFile
@@ -207,9 +207,9 @@ class MappedStore(Store):
     def shuffled(self, seed: int) -> "MappedStore":
         twin = self.chosen(torch.arange(self.shape.rows))
         for row, written in enumerate(self.written.tolist()):
-            count, draw = min(written, self.size), torch.Generator().manual_seed(seed * 1_000_003 + written)
+            count = min(written, self.size)
             slots = torch.arange(written - count, written) % self.shape.slots
-            order = slots[torch.randperm(count, generator=draw)]
+            order = slots[dealt(seed, written, count)]
             for head in range(self.shape.heads):
                 twin.values[row, head, slots] = self.values[row, head, order]
             twin.positions[row, slots] = self.positions[row, order]

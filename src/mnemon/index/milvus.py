@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mnemon.config import Problem
-from mnemon.index.base import Store
+from mnemon.index.base import Store, dealt
 from mnemon.index.fetched import fetched
 from mnemon.index.mapped_folder import StoreShape
 from mnemon.index.milvus_connection import Connection
@@ -195,7 +195,7 @@ class MilvusStore(Store):
         twin = self._twin(self.shape.rows)
         for row, written in enumerate(self.written.tolist()):
             entries, keys, values, positions = self._held(row)
-            order = torch.randperm(len(entries), generator=torch.Generator().manual_seed(seed * 1_000_003 + written))
+            order = dealt(seed, written, len(entries))
             twin.take(row, entries, keys, values[:, order], positions[order])
         twin.commit(self.written)
         return twin

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from mnemon.config import Problem, nearest
-from mnemon.index.base import Store, StoreKind
+from mnemon.index.base import Store, StoreKind, dealt
 from mnemon.index.evict import POLICIES, Held
 from mnemon.index.exact import exact_search
 from mnemon.index.fetched import best_of, fetched
@@ -207,8 +207,7 @@ class SlotsStore(Store):
         twin = self.slots.rows(torch.arange(len(self.written)))
         for row, written in enumerate(self.written.tolist()):
             held = (twin.entry[row] >= 0).nonzero().squeeze(1)
-            draw = torch.Generator().manual_seed(seed * 1_000_003 + written)
-            order = held[torch.randperm(len(held), generator=draw).to(held.device)]
+            order = held[dealt(seed, written, len(held)).to(held.device)]
             for name in ("values", "v_scales"):
                 getattr(twin, name)[row, :, held] = getattr(self.slots, name)[row, :, order]
             twin.positions[row, held] = self.slots.positions[row, order]

@@ -6,7 +6,7 @@ from einops import rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from mnemon.index.base import Store, StoreKind
+from mnemon.index.base import Store, StoreKind, dealt
 from mnemon.index.exact import exact_search
 from mnemon.index.named import Search
 from mnemon.index.room import rooms
@@ -139,8 +139,8 @@ class RingStore(Store):
     def shuffled(self, seed: int) -> "RingStore":
         values, positions = self.values.clone(), self.positions.clone()
         for row, written in enumerate(self.written.tolist()):
-            count, draw = min(written, self.size), torch.Generator().manual_seed(seed * 1_000_003 + written)
-            order = torch.randperm(count, generator=draw).to(values.device)
+            count = min(written, self.size)
+            order = dealt(seed, written, count).to(values.device)
             values[row, :, :count] = self.values[row, :, order]
             positions[row, :count] = self.positions[row, order]
         return replace(self, values=values, positions=positions)
