@@ -127,5 +127,7 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
     """Without dropout meanwhile."""
     training = model.training
     model.eval()
-    yield
-    model.train(training)
+    try:
+        yield
+    finally:
+        model.train(training)

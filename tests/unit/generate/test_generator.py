@@ -197,6 +197,19 @@ def test_an_empty_prompt_needs_a_start_token() -> None:
         generate(model(), SYMBOLS, "")
 
 
+def test_a_reading_that_is_interrupted_leaves_the_model_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = model().train()
+    generator = Generator(made, Bytes())
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(made, "remember", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        generator.remember(*REMEMBERED[0])
+    assert made.training
+
+
 def test_a_model_without_memory_cannot_remember() -> None:
     with pytest.raises(Problem, match="first: this model has no kNN memory"):
         generate(model("transformer-xl"), Bytes(), PROMPT, REMEMBERED)
