@@ -20,7 +20,8 @@ from mnemon.index import RingStore, exact, exact_search, kernel
 from mnemon.model import MemoryState, ModelConfig, Transformer
 from mnemon.recipes import recipe
 from mnemon.studies.bench.counts import Counts, counted
-from mnemon.studies.bench.standing import full_state, keys_alike, one_thread, step, tokens
+from mnemon.studies.bench.standing import full_state, keys_alike, step, tokens
+from mnemon.studies.bench.turns import one_thread
 
 COUNTS = Path(__file__).with_name("counts.json")
 MARGIN = 1.05

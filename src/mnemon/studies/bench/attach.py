@@ -12,7 +12,7 @@ from mnemon.config import Problem
 from mnemon.hosts import Memory, attach, detach
 from mnemon.hosts.plain import Shape, plain_host
 from mnemon.memory import Document, DocumentStore
-from mnemon.studies.bench.turns import seconds, spread
+from mnemon.studies.bench.turns import one_thread, seconds, spread
 from mnemon.studies.machine import machine
 from mnemon.studies.pages import Record
 from mnemon.studies.workers import Progress
@@ -44,12 +44,8 @@ def bench_attach(plan: Plan | None = None, progress: Progress = lambda *_: None)
     if min(plan.size, plan.prompt, plan.steps, plan.rounds, plan.top_k) < 1:
         raise Problem("size, prompt, steps, rounds and top_k must each be at least 1")
     about = {**asdict(plan), "read": SEGMENTS * SEGMENT}
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with one_thread():
         return {"format": 1, "benchmark": "attach", **about, **measure(plan, progress), "environment": machine()}
-    finally:
-        torch.set_num_threads(threads)
 
 
 def measure(plan: Plan, progress: Progress) -> dict[str, Any]:

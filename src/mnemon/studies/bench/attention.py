@@ -18,9 +18,8 @@ from mnemon.report import Chart
 from mnemon.studies.bench.counts import counting
 from mnemon.studies.bench.floor import product_rate
 from mnemon.studies.bench.peer import Peer
-from mnemon.studies.bench.standing import one_thread
 from mnemon.studies.bench.training import Training
-from mnemon.studies.bench.turns import ratios, spread, spreads, take_turns
+from mnemon.studies.bench.turns import one_thread, ratios, spread, spreads, take_turns
 from mnemon.studies.machine import machine
 from mnemon.studies.workers import Progress
 from mnemon.train import RunConfig

@@ -13,8 +13,8 @@ from mnemon.report import Chart
 from mnemon.studies.bench.cost_terms import BASE, TERMS, Size, operations, remembered_bytes
 from mnemon.studies.bench.counts import counting
 from mnemon.studies.bench.fit import non_negative
-from mnemon.studies.bench.standing import full_state, one_thread, step, tokens
-from mnemon.studies.bench.turns import spread, take_turns
+from mnemon.studies.bench.standing import full_state, step, tokens
+from mnemon.studies.bench.turns import one_thread, spread, take_turns
 from mnemon.studies.machine import machine
 from mnemon.studies.pages import Record, row
 from mnemon.studies.workers import Progress

@@ -19,8 +19,8 @@ from mnemon.pools import KNNState
 from mnemon.report import Chart
 from mnemon.studies.bench.floor import Rates, Work, copy_rate
 from mnemon.studies.bench.recall import recall
-from mnemon.studies.bench.standing import full_state, keys_alike, one_thread, remembering_model, step, tokens
-from mnemon.studies.bench.turns import ratios, seconds, spreads, take_turns
+from mnemon.studies.bench.standing import full_state, keys_alike, remembering_model, step, tokens
+from mnemon.studies.bench.turns import one_thread, ratios, seconds, spreads, take_turns
 from mnemon.studies.machine import machine
 from mnemon.studies.pages import Record, row
 from mnemon.studies.workers import Progress

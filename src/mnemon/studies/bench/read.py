@@ -11,8 +11,8 @@ from torch import Tensor
 from mnemon.config import Problem
 from mnemon.model import MemoryState, Transformer
 from mnemon.report import Chart
-from mnemon.studies.bench.standing import full_state, one_thread, remembering_model, tokens
-from mnemon.studies.bench.turns import ratios, spreads, take_turns
+from mnemon.studies.bench.standing import full_state, remembering_model, tokens
+from mnemon.studies.bench.turns import one_thread, ratios, spreads, take_turns
 from mnemon.studies.machine import machine
 from mnemon.studies.pages import Record, row
 from mnemon.studies.workers import Progress

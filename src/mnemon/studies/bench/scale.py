@@ -16,6 +16,7 @@ from mnemon.studies.bench.scale_merge import merge_times
 from mnemon.studies.bench.scale_model import FEWEST, Fit, Machines, Shape, deviations, fitted, forecast
 from mnemon.studies.bench.scale_pair import SHARDS, check_pair
 from mnemon.studies.bench.store_alone import SEGMENT, Job
+from mnemon.studies.bench.turns import one_thread
 from mnemon.studies.machine import machine
 from mnemon.studies.workers import Progress
 
@@ -50,6 +51,7 @@ class Plan:
         return Shape(self.heads, self.dim, self.top_k, getattr(torch, self.dtype).itemsize)
 
 
+@one_thread()
 def bench_scale(plan: Plan, progress: Progress = lambda *_: None) -> dict[str, Any]:
     """Time and bytes a remembered token in each tier, what they grow by, and what more tokens would need.
 

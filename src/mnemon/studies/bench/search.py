@@ -16,8 +16,8 @@ from mnemon.index.certified import certified_search
 from mnemon.index.exact import Certify, proven_search
 from mnemon.index.faiss import pairwise
 from mnemon.studies.bench.floor import Rates, Work, copy_rate, product_rate
-from mnemon.studies.bench.standing import keys_alike, one_thread
-from mnemon.studies.bench.turns import ratios, spreads, take_turns
+from mnemon.studies.bench.standing import keys_alike
+from mnemon.studies.bench.turns import one_thread, ratios, spreads, take_turns
 from mnemon.studies.machine import machine
 from mnemon.studies.pages import Record
 from mnemon.studies.workers import Progress

@@ -1,7 +1,6 @@
 """Models that stand in the middle of a long document, with a memory as full as it gets."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,17 +16,6 @@ from mnemon.recipes import recipe
 
 CROWDS = 1024
 VOCABULARY = 1024  # where the recipe leaves it to the texts
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """On one thread meanwhile."""
-    held = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(held)
 
 
 def remembering_model(name: str, dtype: torch.dtype = torch.float32) -> Transformer:

@@ -1,14 +1,28 @@
 """How benchmarks measure: contenders take turns, A B A B, so that what else the machine does meets all alike."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from statistics import median
 from time import process_time
+
+import torch
 
 from mnemon.config import Problem
 from mnemon.studies.workers import Progress
 
 Seconds = dict[str, list[float]]
 Spread = dict[str, float]
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """On one thread meanwhile."""
+    held = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(held)
 
 
 def seconds(act: Callable[[], object], clock: Callable[[], float] = process_time) -> float:
