@@ -51,6 +51,15 @@ def page_of(values) -> Page:
     return Page(render(parse_results(values)))
 
 
+def test_dots_of_each_seed_are_told_where_there_are_several(values):
+    assert all(len(model["seeds"]) > 1 for model in values["models"].values())
+    assert "each seed (hollow dots" in page_of(values).shown
+    for model in values["models"].values():
+        model["seeds"], model["per_seed"] = model["seeds"][:1], model["per_seed"][:1]
+    shown = page_of(values).shown
+    assert "hollow" not in shown and "A dashed line carries" in shown
+
+
 def test_every_value_is_shown(values):
     shown = page_of(values).shown
     for name, model in values["models"].items():
