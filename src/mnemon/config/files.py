@@ -1,4 +1,5 @@
 import contextlib
+import hashlib
 import json
 import os
 import secrets
@@ -54,6 +55,11 @@ def read_json(path: Path) -> Any:
         raise Problem(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise Problem(f"{path}: cannot be read as JSON ({error})") from None
+
+
+def digest_of(values: Any) -> str:
+    """A digest of a JSON value, however it is laid out in a file."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True, separators=(",", ":")).encode("utf-8")).hexdigest()
 
 
 def sync_folder(folder: Path) -> None:

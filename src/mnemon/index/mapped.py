@@ -8,11 +8,11 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from mnemon.config import Problem, sync_folder
+from mnemon.config import Problem, sync_folder, told
 from mnemon.index.base import Store, dealt
 from mnemon.index.exact import exact_search
 from mnemon.index.fetched import best_of, brought
-from mnemon.index.mapped_files import CountsFile, MappedFile
+from mnemon.index.mapped_data import MappedData
 from mnemon.index.mapped_folder import StoreShape, begin, describe, described, locked, scratch
 from mnemon.ops import Neighbours, write_count
 
@@ -24,35 +24,48 @@ class MappedStore(Store):
 
     Entry e of a row lies in slot e mod (size + spare) of its files, and the counts are committed after the entries: a
     process that is killed, whenever that is, leaves the last committed state. A durable store also waits for the disk,
-    so that the same holds of a machine that stops. At most TILE_BYTES of keys, and what one search finds, stay in
-    memory.
+    so that the same holds of a machine that stops, and keeps a digest of each entry: what is found and is not what was
+    written is a `Problem`. At most TILE_BYTES of keys, and what one search finds, stay in memory.
     """
 
     def __init__(self, folder: Path, durable: bool):
         self.folder, self.durable = folder, durable
         self._lock = weakref.finalize(self, os.close, locked(folder))
-        self.shape, data = described(folder)
-        self.size = self.shape.size
+        try:
+            self.shape, data = described(folder)
+            self.size = self.shape.size
+            self._use(MappedData(data, self.shape, durable))
+            self.written = self._data.counts.read()
+        except Problem:
+            self.close()
+            raise
         for other in folder.glob("data-*"):
             if other != data:
                 shutil.rmtree(other)  # a compaction that was cut short
-        self._open(data)
 
     @classmethod
     def create(cls, folder: Path, shape: StoreShape) -> "MappedStore":
         """An empty store that stays, in a folder that holds nothing yet."""
         if folder.exists() and any(folder.iterdir()):
             raise Problem(f"{folder}: there is something already; give a new folder, or open the store that is there")
-        folder.mkdir(parents=True, exist_ok=True)
+        with told(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            sync_folder(folder.parent)
         begin(folder, shape)
         describe(folder, shape)
         return cls(folder, durable=True)
 
     @classmethod
-    def open(cls, folder: Path) -> "MappedStore":
-        """The store that was made in `folder`, as it was when it was last written."""
+    def open(cls, folder: Path, verify: bool = False) -> "MappedStore":
+        """The store that was made in `folder`, as it was when it was last written.
+
+        `verify` reads all that it holds and holds it against the digests.
+        """
         described(folder)
-        return cls(folder, durable=True)
+        store = cls(folder, durable=True)
+        if verify:
+            store.verify()
+        return store
 
     @classmethod
     def scratch(cls, place: Path, shape: StoreShape) -> "MappedStore":
@@ -66,15 +79,13 @@ class MappedStore(Store):
         """Let others open it."""
         self._lock()
 
-    def _open(self, data: Path) -> None:
-        shape, dtype = self.shape, getattr(torch, self.shape.dtype)
-        entries = (shape.rows, shape.heads, shape.slots, shape.dim)
+    def verify(self) -> None:
+        """Read all that is held; a `Problem` where something is not what was written."""
+        self._data.verify(self.written)
+
+    def _use(self, data: MappedData) -> None:
         self._data = data
-        self._files = {name: MappedFile(data / name, entries, dtype) for name in ("keys", "values")}
-        self._files["positions"] = MappedFile(data / "positions", (shape.rows, shape.slots), torch.long)
-        self._counts = CountsFile(data / "counts", shape.rows)
-        self.keys, self.values, self.positions = (file.tensor for file in self._files.values())
-        self.written = self._counts.read()
+        self.keys, self.values, self.positions = (data.held[name] for name in ("keys", "values", "positions"))
 
     def find(
         self,
@@ -85,8 +96,7 @@ class MappedStore(Store):
     ) -> Neighbours | None:
         if not bool(self.written.any()):
             return None
-        for file in self._files.values():
-            file.drop()  # what the search before this one found
+        self._data.drop()  # what the search before this one found
         asked = q.cpu()
         found = [
             self._searched(asked[at], top_k, row, None if before is None else before[at])
@@ -94,6 +104,9 @@ class MappedStore(Store):
         ]
         scores, ids = (torch.stack(each) for each in zip(*found, strict=True))
         there = scores > -torch.inf
+        for at, row in enumerate(rows.tolist()) if self.durable else ():
+            for head in range(self.shape.heads):
+                self._data.check(row, head, torch.unique(ids[at, head][there[at, head]]))
         read = Neighbours(self.keys, self.values, self.positions, rows, ids, there, scores, write_count(self.keys))
         return read if q.device.type == "cpu" else brought(read, q.device)
 
@@ -108,7 +121,7 @@ class MappedStore(Store):
     def _blocks(
         self, q: Tensor, k: int, row: int, filled: int, limit: Tensor | None
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        shape, file = self.shape, self._files["keys"]
+        shape, file = self.shape, self._data.files["keys"]
         step = max(1024, TILE_BYTES // (shape.heads * shape.dim * self.keys.element_size()))
         for start in range(0, filled, step):
             behind = min(start + step, filled)
@@ -143,38 +156,25 @@ class MappedStore(Store):
         while bool((done < lengths).any()):
             for row, (first, length) in enumerate(zip(done.tolist(), lengths.tolist(), strict=True)):
                 behind = min(length, first + self.shape.slots - self.size)
-                self._put(row, int(self.written[row]), {name: x[row] for name, x in fresh.items()}, first, behind)
+                self._data.put(row, int(self.written[row]), {name: x[row] for name, x in fresh.items()}, first, behind)
             step = (lengths - done).clamp(max=self.shape.slots - self.size)
             self.commit(self.written + step)
             done = done + step
 
-    def _put(self, row: int, entry: int, fresh: Mapping[str, Tensor], first: int, behind: int) -> None:
-        """Write entries `first` to `behind` of `fresh` [h n d] as a row's entries from `entry` on."""
-        while first < behind:
-            slot = entry % self.shape.slots
-            run = min(behind - first, self.shape.slots - slot)
-            part = slice(first, first + run)
-            for name in ("keys", "values"):
-                for head, data in enumerate(fresh[name][:, part]):
-                    self._files[name].put(data.to(self.keys.dtype), (row, head, slot))
-            self._files["positions"].put(fresh["positions"][part], (row, slot))
-            first, entry = first + run, entry + run
-
     def commit(self, written: Int[Tensor, " b"]) -> None:
         """From now on, rows hold the last of so many entries, which are in the files."""
-        if self.durable:
-            for file in self._files.values():
-                file.sync()
-        self._counts.commit(written, self.durable)
+        self._data.commit(written)
         self.written = written
         self.keys[:0].zero_()  # counts as a write, though the file was written past the tensor
 
     def reset(self, rows: Bool[Tensor, " b"]) -> None:
         if bool(rows.any()):
-            self._counts.commit(self.written.masked_fill(rows.cpu(), 0), self.durable)
-            self.written = self.written.masked_fill(rows.cpu(), 0)
+            left = self.written.masked_fill(rows.cpu(), 0)
+            self._data.counts.commit(left, self.durable)
+            self.written = left
 
     def tensors(self) -> dict[str, Tensor]:
+        self.verify()
         used = min(int(self.written.max()), self.shape.slots)
         kept = {
             "keys": self.keys[:, :, :used],
@@ -188,19 +188,14 @@ class MappedStore(Store):
 
     def take(self, row: int, held: Mapping[str, Tensor], count: int, of: StoreShape) -> None:
         """Write what a row of a store of that shape holds in its slots; the count is yet to be committed."""
-        entry = max(0, count - of.size)
-        while entry < count:
-            slot = entry % of.slots
-            run = min(count - entry, of.slots - slot)
-            self._put(row, entry, held, slot, slot + run)
-            entry += run
+        self._data.take(row, held, count, of)
 
     def chosen(self, rows: Int[Tensor, " b2"]) -> "MappedStore":
         shape = StoreShape(len(rows), self.shape.heads, self.size, self.shape.dim, self.shape.dtype)
         twin = MappedStore.scratch(self.folder.parent, shape)
-        held = {"keys": self.keys, "values": self.values, "positions": self.positions}
+        self.verify()
         for at, row in enumerate(rows.tolist()):
-            twin.take(at, {name: x[row] for name, x in held.items()}, int(self.written[row]), shape)
+            twin.take(at, self._data.of(row), int(self.written[row]), shape)
         twin.commit(self.written[rows])
         return twin
 
@@ -217,20 +212,23 @@ class MappedStore(Store):
 
     def bytes_on_disk(self) -> int:
         """What the files take; slots that were never written take nothing."""
-        return sum(512 * path.stat().st_blocks for path in self._data.iterdir())
+        return sum(512 * path.stat().st_blocks for path in self._data.folder.iterdir())
 
     def compact(self) -> None:
         """Give back the room of entries that are held no more; what is held, and where, stays as it is."""
-        held = {"keys": self.keys, "values": self.values, "positions": self.positions}
-        written, old = self.written, self._data
-        fresh = self.folder / f"data-{int(old.name.removeprefix('data-')) + 1}"
-        begin(self.folder, self.shape, fresh.name)
-        self._open(fresh)
-        for row, count in enumerate(written.tolist()):
-            self.take(row, {name: x[row] for name, x in held.items()}, count, self.shape)
-        durable, self.durable = self.durable, True
-        self.commit(written)
-        self.durable = durable
-        sync_folder(fresh)
-        describe(self.folder, self.shape, fresh.name)
-        shutil.rmtree(old)
+        self.verify()
+        old = self._data.folder
+        name = f"data-{int(old.name.removeprefix('data-')) + 1}"
+        try:
+            begin(self.folder, self.shape, name, self.durable)
+            fresh = MappedData(self.folder / name, self.shape, self.durable)
+            for row, count in enumerate(self.written.tolist()):
+                fresh.take(row, self._data.of(row), count, self.shape)
+            fresh.commit(self.written)
+            describe(self.folder, self.shape, name)
+        finally:
+            if described(self.folder)[1].name == name:
+                self._use(fresh)
+                shutil.rmtree(old, ignore_errors=True)
+            else:
+                shutil.rmtree(self.folder / name, ignore_errors=True)

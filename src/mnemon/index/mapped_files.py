@@ -1,5 +1,7 @@
 """Files that are tensors: read through a mapping of which few pages stay in memory, written past it."""
 
+import contextlib
+import errno
 import math
 import mmap
 import os
@@ -13,7 +15,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from mnemon.config import Problem
+from mnemon.config import Problem, told
 
 COUNTS = struct.Struct("<8sQI")  # magic, how often it was written, checksum of the counts behind it
 MAGIC = b"mnemonct"
@@ -31,9 +33,8 @@ class MappedFile:
         self.width = math.prod(shape) * dtype.itemsize
         self.file = _opened(self, path)
         there = os.fstat(self.file).st_size
-        if there not in (0, self.width):
+        if there != self.width:
             raise Problem(f"{path}: {there:,} bytes where {self.width:,} belong: the file is damaged")
-        os.ftruncate(self.file, self.width)
         self.map = mmap.mmap(self.file, self.width)
         self.tensor = torch.frombuffer(self.map, dtype=dtype).view(shape)
 
@@ -64,20 +65,28 @@ class MappedFile:
 
     def sync(self) -> None:
         """Bring what was written to the disk."""
-        os.fdatasync(self.file)
+        with told(self.path):
+            os.fdatasync(self.file)
 
 
 class CountsFile:
-    """How much each row ever wrote: committed after the entries themselves, in two places that are written in turn.
+    """How much each row ever wrote: committed after the entries themselves, in two places one after the other.
 
-    A write that a crash cut short leaves the other place whole.
+    A write that a crash cut short leaves the other place whole. What was committed stands in both, so that damage to
+    one of them takes nothing back.
     """
 
     def __init__(self, path: Path, rows: int):
         self.path, self.rows = path, rows
-        self.turn = 0
+        self.turn = self.older = 0  # the place that is the older one, or damaged
         self.width = COUNTS.size + 8 * rows
         self.file = _opened(self, path)
+
+    @classmethod
+    def make(cls, path: Path, rows: int) -> None:
+        """A file that says that nothing was written."""
+        allocate(path, 2 * (COUNTS.size + 8 * rows))
+        cls(path, rows).commit(torch.zeros(rows, dtype=torch.long), sync=True)
 
     def read(self) -> Int[Tensor, " b"]:
         """The counts that were committed last."""
@@ -86,6 +95,8 @@ class CountsFile:
         if not whole:
             raise Problem(f"{self.path}: neither of its two counts is whole: the store cannot be opened")
         self.turn, counts = max(whole, key=lambda each: each[0])
+        turns = [-1 if each is None else each[0] for each in found]
+        self.older = turns.index(min(turns))
         return counts
 
     def _place(self, said: bytes) -> tuple[int, Tensor] | None:
@@ -99,17 +110,38 @@ class CountsFile:
 
     def commit(self, written: Int[Tensor, " b"], sync: bool) -> None:
         """From now on, this is how much was written."""
-        self.turn += 1
         counts = written.numpy().astype("<i8").tobytes()
-        said = COUNTS.pack(MAGIC, self.turn, _checksum(self.turn, counts)) + counts
-        os.pwrite(self.file, said, self.turn % 2 * self.width)
+        said = COUNTS.pack(MAGIC, self.turn + 1, _checksum(self.turn + 1, counts)) + counts
+        with told(self.path):
+            self._put(said, sync)
+        self.turn, self.older = self.turn + 1, 1 - self.older
+        with contextlib.suppress(OSError):  # it is committed already; the next commit begins with this place
+            self._put(said, sync)
+            self.older = 1 - self.older
+
+    def _put(self, said: bytes, sync: bool) -> None:
+        if os.pwrite(self.file, said, self.older * self.width) < len(said):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         if sync:
             os.fdatasync(self.file)
 
 
+def allocate(path: Path, width: int) -> None:
+    """A new file of that length, which takes room as it is written."""
+    with told(path):
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
+        try:
+            os.ftruncate(handle, width)
+        finally:
+            os.close(handle)
+
+
 def _opened(owner: object, path: Path) -> int:
     """A handle to read and write the file, closed with its owner."""
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        handle = os.open(path, os.O_RDWR)
+    except OSError as error:
+        raise Problem(f"{path}: cannot be opened ({error.strerror}): the store is damaged") from None
     weakref.finalize(owner, os.close, handle)
     return handle
 

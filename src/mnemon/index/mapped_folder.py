@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import math
 import os
 import shutil
 import tempfile
@@ -11,10 +12,10 @@ from pathlib import Path
 
 import torch
 
-from mnemon.config import Problem, read_json, write_json
-from mnemon.index.mapped_files import CountsFile
+from mnemon.config import Problem, digest_of, read_json, sync_folder, told, write_json
+from mnemon.index.mapped_files import CountsFile, allocate
 
-FORMAT = 1
+FORMAT = 2
 SPARE = 1024  # slots beyond the size: what a write overwrites is no longer held, whenever it is cut short
 SCRATCH = "mnemon-store-"
 ORPHAN = 60.0  # seconds after which a store that nobody holds open is taken for one that a killed process left
@@ -35,25 +36,47 @@ class StoreShape:
         """Entries a row that there is room for in the files."""
         return self.size + min(SPARE, self.size)
 
+    def tensors(self, stays: bool) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
+        """Shape and number type of each file that is a tensor; digests of entries are kept of a store that stays."""
+        entries, dtype = (self.rows, self.heads, self.slots, self.dim), getattr(torch, self.dtype)
+        digests = {"digests": (entries[:3], torch.long)} if stays else {}
+        return {
+            "keys": (entries, dtype),
+            "values": (entries, dtype),
+            "positions": ((self.rows, self.slots), torch.long),
+        } | digests
 
-def begin(folder: Path, shape: StoreShape, data: str = "data-0") -> None:
-    """Files of a store that holds nothing, not described yet."""
-    (folder / data).mkdir()
-    CountsFile(folder / data / "counts", shape.rows).commit(torch.zeros(shape.rows, dtype=torch.long), sync=True)
+
+def begin(folder: Path, shape: StoreShape, data: str = "data-0", stays: bool = True) -> None:
+    """Files of a store that holds nothing, not described yet; what tells damage is kept for one that stays."""
+    place = folder / data
+    with told(place):
+        place.mkdir()
+    for name, (size, dtype) in shape.tensors(stays).items():
+        allocate(place / name, math.prod(size) * dtype.itemsize)
+    CountsFile.make(place / "counts", shape.rows)
+    if stays:
+        with told(place):
+            sync_folder(place)
 
 
 def describe(folder: Path, shape: StoreShape, data: str = "data-0") -> None:
     """From now on, this is what the folder holds, and where."""
-    write_json(folder / "store.json", {"format": FORMAT, **vars(shape), "data": data})
+    said = {"format": FORMAT, **vars(shape), "data": data}
+    write_json(folder / "store.json", {**said, "sha256": digest_of(said)})
 
 
 def described(folder: Path) -> tuple[StoreShape, Path]:
     """What the store in a folder was made for, and the folder of its files."""
-    if not (folder / "store.json").exists():
+    path = folder / "store.json"
+    if not path.exists():
         raise Problem(f"{folder}: there is no store in this folder")
-    said = read_json(folder / "store.json")
-    if said.get("format") != FORMAT:
-        raise Problem(f"{folder}: a store of format {said.get('format')}, where this version reads {FORMAT}")
+    said = read_json(path)
+    found = said.get("format") if isinstance(said, dict) else None
+    if isinstance(found, int) and found != FORMAT:
+        raise Problem(f"{folder}: a store of format {found}, where this version reads {FORMAT}")
+    if found is None or said.pop("sha256", None) != digest_of(said):
+        raise Problem(f"{path}: damaged: its content is not what its sha256 says; put a copy in its place")
     return StoreShape(**{name: said[name] for name in StoreShape.__dataclass_fields__}), folder / said["data"]
 
 
@@ -62,7 +85,7 @@ def scratch(place: Path, shape: StoreShape) -> Path:
     for left in place.glob(f"{SCRATCH}*"):
         _remove_orphan(left)
     folder = Path(tempfile.mkdtemp(prefix=SCRATCH, dir=place))
-    begin(folder, shape)
+    begin(folder, shape, stays=False)
     describe(folder, shape)
     return folder
 

@@ -5,7 +5,6 @@ the next, and parts of an index that is no more are reached by nobody. Neither i
 """
 
 import contextlib
-import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -13,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mnemon.config import Config, Problem
+from mnemon.config import Config, Problem, digest_of
 from mnemon.memory.contents import Contents, Entry, Key
 from mnemon.memory.folder import INDEX, put
 
@@ -138,7 +137,7 @@ def _values(path: Path, whole: bool = True) -> tuple[Values | None, str]:
     if whole:
         values = _checked(values, path)
     said = values.pop("sha256", None) if isinstance(values, dict) else None
-    if said is None or said != _digest(values):
+    if said is None or said != digest_of(values):
         raise Problem(f"{path}: damaged: its content is not what its sha256 says; put a copy in its place")
     return (upgraded(values, VERSION, UPGRADES) if whole else values), said
 
@@ -156,14 +155,10 @@ def _checked(values: Any, path: Path) -> Values:
 
 
 def _put(path: Path, values: Values) -> str:
-    digest = _digest(values)
+    digest = digest_of(values)
     text = json.dumps({**values, "sha256": digest}, indent=2, allow_nan=False) + "\n"
     put(path, [text.encode("utf-8")], INDEX)
     return digest
-
-
-def _digest(values: Values) -> str:
-    return hashlib.sha256(json.dumps(values, sort_keys=True, separators=(",", ":")).encode("utf-8")).hexdigest()
 
 
 def named(entries: Iterable[Entry]) -> dict[Key, Entry]:

@@ -1,3 +1,5 @@
+import contextlib
+import errno
 import os
 import random
 import resource
@@ -52,25 +54,62 @@ def test_what_was_not_committed_was_never_written(tmp_path: Path) -> None:
     assert isinstance(store, MappedStore)
     noise = {name: torch.full((HEADS, 7, DIM), torch.nan) for name in ("keys", "values")}
     for row in range(ROWS):
-        store._put(row, int(store.written[row]), noise | {"positions": torch.full((7,), -9)}, 0, 7)
+        store._data.put(row, int(store.written[row]), noise | {"positions": torch.full((7,), -9)}, 0, 7)
     reopened(rows)
     rows.check()
 
 
-def test_a_torn_count_leaves_the_one_before(tmp_path: Path) -> None:
+def test_a_count_that_is_damaged_takes_nothing_back(tmp_path: Path) -> None:
+    """It stands twice; the damaged one is the first to be written again."""
     rows = kept(tmp_path / "store")
     rows.write([3, 1, 2])
     rows.write([1, 1, 1])
     counts = tmp_path / "store" / "data-0" / "counts"
     held, width = counts.read_bytes(), counts.stat().st_size // 2
-    turns = [int.from_bytes(held[place * width + 8 : place * width + 16], "little") for place in range(2)]
-    newer = turns.index(max(turns))
-    torn = held[: newer * width + 20] + b"\xff" * 8 + held[newer * width + 28 :]
-    counts.write_bytes(torn)
-    assert reopened(rows).written.tolist() == [3, 1, 2]
+    for place in (0, 1):
+        counts.write_bytes(held[: place * width + 20] + b"\xff" * 8 + held[place * width + 28 :])
+        assert reopened(rows).written.tolist() == [4, 2, 3]
+    rows.reset([True, False, False])
+    counts.write_bytes(b"\xff" * width + counts.read_bytes()[width:])
+    assert reopened(rows).written.tolist() == [0, 2, 3]
     counts.write_bytes(b"\0" * len(held))
     with pytest.raises(Problem, match="neither of its two counts is whole"):
         reopened(rows)
+
+
+def test_a_count_that_was_cut_short_leaves_the_one_before(tmp_path: Path) -> None:
+    rows = kept(tmp_path / "store")
+    rows.write([3, 1, 2])
+    counts = tmp_path / "store" / "data-0" / "counts"
+    before, width = counts.read_bytes(), counts.stat().st_size // 2
+    rows.write([1, 1, 1])
+    counts.write_bytes(b"\xff" * 30 + before[30:])
+    assert reopened(rows).written.tolist() == [3, 1, 2]
+    rows.write([1, 1, 1])
+    counts.write_bytes(counts.read_bytes()[:width] + before[width:])
+    assert reopened(rows).written.tolist() == [4, 2, 3]
+
+
+@pytest.mark.parametrize("name", ["keys", "values", "positions", "digests"])
+def test_a_bit_that_turned_over_is_told(tmp_path: Path, name: str) -> None:
+    rows = kept(tmp_path / "store")
+    rows.write([7, 9, 20])
+    assert isinstance(rows.store, MappedStore)
+    rows.store.close()
+    path = tmp_path / "store" / "data-0" / name
+    raw = bytearray(path.read_bytes())
+    heads = 1 if name == "positions" else HEADS
+    raw[len(raw) // ROWS + 5 * len(raw) // (ROWS * heads * SHAPE.slots)] ^= 8  # slot 5 of the second row
+    path.write_bytes(raw)
+    with pytest.raises(Problem, match="data-0: damaged: row 1, head 0, slot 5 is not what was written there"):
+        MappedStore.open(tmp_path / "store", verify=True)
+    store = MappedStore.open(tmp_path / "store")
+    for act in (lambda: store.find(torch.ones(3, HEADS, 1, DIM), 7, torch.arange(3)), store.compact, store.tensors):
+        with pytest.raises(Problem, match="damaged"):
+            act()
+    store.reset(torch.tensor([False, True, False]))
+    store.compact()
+    store.verify()
 
 
 CHILD = """
@@ -119,12 +158,22 @@ def test_a_store_is_open_once(tmp_path: Path) -> None:
     reopened(rows)
 
 
+def _say(folder: Path, old: str, new: str) -> None:
+    path = folder / "store.json"
+    path.write_text(path.read_text().replace(old, new))
+
+
 @pytest.mark.parametrize(
     ("harm", "message"),
     [
         (lambda folder: (folder / "store.json").unlink(), "there is no store in this folder"),
         (lambda folder: (folder / "store.json").write_text('{"format": 7}'), "a store of format 7, where"),
+        (lambda folder: (folder / "store.json").write_text('{"format": 2}'), "store.json: damaged"),
+        (lambda folder: (folder / "store.json").write_text("[1]"), "store.json: damaged"),
+        (lambda folder: _say(folder, "data-0", "data-1"), "store.json: damaged"),
         (lambda folder: os.truncate(folder / "data-0" / "keys", 100), "100 bytes where 1,344 belong"),
+        (lambda folder: os.truncate(folder / "data-0" / "values", 0), "0 bytes where 1,344 belong"),
+        (lambda folder: (folder / "data-0" / "positions").unlink(), "positions: cannot be opened"),
     ],
 )
 def test_a_damaged_store_says_what_is_wrong(tmp_path: Path, harm: object, message: str) -> None:
@@ -133,8 +182,10 @@ def test_a_damaged_store_says_what_is_wrong(tmp_path: Path, harm: object, messag
     rows.store.close()
     assert callable(harm)
     harm(tmp_path / "store")
+    there = sorted((tmp_path / "store").rglob("*"))
     with pytest.raises(Problem, match=message):
         MappedStore.open(tmp_path / "store")
+    assert sorted((tmp_path / "store").rglob("*")) == there, "nothing is removed"
 
 
 def test_a_folder_that_holds_something_is_not_begun_in(tmp_path: Path) -> None:
@@ -160,6 +211,39 @@ def test_a_full_disk_is_said_and_what_was_stored_stays(tmp_path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     store.close()
     assert MappedStore.open(tmp_path / "store").written.tolist() == [100]
+
+
+def test_a_compaction_that_finds_no_room_leaves_the_store_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is written afterwards is there when the store is opened again."""
+    refused = 0
+    for at in (1, 6, 30, 54, 57):  # the last ones: while its new place is described
+        rows, calls = kept(tmp_path / str(at)), [at]
+        rows.write([7, 9, 20])
+
+        def full(name: str, calls: list[int] = calls) -> object:
+            real = getattr(os, name)
+
+            def call(*words: object) -> object:
+                calls[0] -= 1
+                if calls[0] <= 0:
+                    raise OSError(errno.ENOSPC, "no room")
+                return real(*words)
+
+            return call
+
+        assert isinstance(rows.store, MappedStore)
+        with monkeypatch.context() as within:
+            for name in ("open", "pwrite", "fsync", "fdatasync", "replace", "mkdir", "ftruncate"):
+                within.setattr(os, name, full(name))
+            with contextlib.suppress(Problem):
+                rows.store.compact()
+            refused += calls[0] <= 0
+        rows.write([2, 3, 1])
+        reopened(rows)
+        rows.check()
+    assert refused == 5
 
 
 def test_compaction_gives_back_what_is_held_no_more(tmp_path: Path) -> None:

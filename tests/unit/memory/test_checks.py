@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from memories import FINGERPRINT, LAYERS, files, saved
-from mnemon.config import Problem
-from mnemon.memory import check, forget, index_file, load, read_contents, save
+from mnemon.config import Problem, digest_of
+from mnemon.memory import check, forget, load, read_contents, save
 from mnemon.memory.index_file import State, read_state, upgraded
 
 
@@ -30,7 +30,7 @@ def reindexed(folder: Path, change: Callable[[dict], None]) -> None:  # type: ig
     values = json.loads((folder / "index.json").read_text())
     del values["sha256"]
     change(values)
-    (folder / "index.json").write_text(json.dumps({**values, "sha256": index_file._digest(values)}))
+    (folder / "index.json").write_text(json.dumps({**values, "sha256": digest_of(values)}))
 
 
 def test_a_whole_memory_has_nothing_wrong(tmp_path: Path) -> None:
