@@ -9,7 +9,7 @@ from mnemon.cli.flags import parse
 from mnemon.cli.progress import Phases
 from mnemon.config import Problem
 from mnemon.data import Corpus, DataConfig, Document, load_corpus
-from mnemon.evaluate import Evaluation, evaluate
+from mnemon.evaluate import Evaluation, evaluate, memory_sizes
 from mnemon.model import widened
 from mnemon.train import load_run
 from mnemon.train.run import pick_device
@@ -59,9 +59,10 @@ class Eval:
 
 def run(words: list[str]) -> None:
     command = parse(Eval, words, PROG)
-    memory = None if command.memory is None else _numbers(command.memory)
+    wanted = None if command.memory is None else _numbers(command.memory)
     trained = load_run(command.run, str(pick_device(command.device)))
     model = widened(trained.model, command.window, command.segment, command.clamp, command.store)
+    memory = memory_sizes(model, wanted)  # before texts are read, which may take long
     corpus = _corpus(command, trained.config.data)
     documents = _documents(corpus, command.split)
     with Phases() as show:

@@ -1,6 +1,6 @@
 from mnemon.evaluate.bootstrap import Difference, bootstrap
 from mnemon.evaluate.episode import Episode, Evidence, Question, Told, Writer
-from mnemon.evaluate.evaluation import Evaluation, Result, evaluate
+from mnemon.evaluate.evaluation import Evaluation, Result, evaluate, memory_sizes
 from mnemon.evaluate.haystack import Haystack
 from mnemon.evaluate.heads import Head
 from mnemon.evaluate.identifiers import KINDS, Name, kinds, names
@@ -42,6 +42,7 @@ __all__ = [
     "inspect",
     "kinds",
     "looked_up",
+    "memory_sizes",
     "names",
     "prepared",
     "rates",

@@ -57,7 +57,7 @@ def evaluate(  # noqa: PLR0913  # three things to read, five ways to read them, 
     is read with the memory that another one filled; `"shuffled"`: with its own, each value paired with some other
     entry's key. `on_progress(done, total)` counts tokens over all sizes.
     """
-    sizes = _sizes(model, memory)
+    sizes = memory_sizes(model, memory)
     if rows < 1 or (max_tokens is not None and max_tokens < 1):
         raise Problem(f"rows {rows} and max_tokens {max_tokens} must be at least 1")
     texts = prepared(documents, tokenizer, max_tokens)
@@ -84,8 +84,8 @@ def evaluate(  # noqa: PLR0913  # three things to read, five ways to read them, 
     return Evaluation(results, sum(len(each.nats) for each in found), sum(each.total_bytes for each in found))
 
 
-def _sizes(model: Any, memory: Sequence[int] | None) -> list[int]:
-    """The memory sizes to evaluate; a `Problem` for one that the model cannot have."""
+def memory_sizes(model: Any, memory: Sequence[int] | None = None) -> list[int]:
+    """The memory sizes to evaluate; a `Problem` for one that the model cannot have, or whose place is away."""
     remembers = model.init_state(1, 0).remembers
     sizes = list(dict.fromkeys((SIZES if remembers else (0,)) if memory is None else memory))
     if not sizes:

@@ -92,6 +92,13 @@ class StoreKind(ABC):
         """A `Problem` where a package that it needs is missing."""
 
     @abstractmethod
+    def reach(self, dim: int) -> None:
+        """A `Problem` where what stores for heads of size `dim` would lie in is away, or not for them.
+
+        Asked for whenever something begins that will remember: before it has done any work.
+        """
+
+    @abstractmethod
     def empty(self, rows: int, heads: int, size: int, dim: int, like: Tensor) -> Store:
         """A store that holds nothing; entries will have the dtype of `like` and lie on its device."""
 

@@ -25,6 +25,9 @@ class HostKind(StoreKind):
     def check(self) -> None:
         """Nothing is missing."""
 
+    def reach(self, dim: int) -> None:
+        """Nothing: it lies here."""
+
     def empty(self, rows: int, heads: int, size: int, dim: int, like: Tensor) -> "HostStore":
         return HostStore(RingStore.empty(rows, heads, size, dim, like.new_empty(0, device="cpu")), self.block)
 

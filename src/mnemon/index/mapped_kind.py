@@ -27,6 +27,9 @@ class MappedKind(StoreKind):
         if not place.is_dir() or not os.access(place, os.W_OK):
             raise Problem(f"index mmap: folder {self.folder!r} is none that can be written to: make it first")
 
+    def reach(self, dim: int) -> None:
+        self.check()
+
     def empty(self, rows: int, heads: int, size: int, dim: int, like: Tensor) -> "MappedStore":
         return MappedStore.scratch(
             self._place(), StoreShape(rows, heads, size, dim, str(like.dtype).removeprefix("torch."))

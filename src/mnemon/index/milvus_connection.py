@@ -94,6 +94,12 @@ class Connection:
         self.ask(lambda client: client.load_collection(name, timeout=WITHIN))
         self._check_collection(name, dim, fingerprint)
 
+    def look(self, name: str, dim: int, fingerprint: str) -> None:
+        """A `Problem` where a collection is another model's; nothing where it is ours, or not there yet."""
+        if self.ask(lambda client: client.has_collection(name, timeout=WITHIN)):
+            self.ask(lambda client: client.load_collection(name, timeout=WITHIN))
+            self._check_collection(name, dim, fingerprint)
+
     def _check_collection(self, name: str, dim: int, fingerprint: str) -> None:
         asked = {"filter": f'id == "{ABOUT}"', "output_fields": ["tenant"], "consistency_level": "Strong"}
         try:

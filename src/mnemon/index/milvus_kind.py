@@ -25,10 +25,19 @@ class MilvusKind(StoreKind):
     index: str = "flat"
     fingerprint: str = ""
 
+    @property
+    def local(self) -> bool:
+        """Whether it is a file."""
+        return "://" not in self.uri
+
     def check(self) -> None:
         if self.index not in INDEXES:
             raise Problem(f"index milvus: {self.index!r} is no index of it{nearest(self.index, list(INDEXES))}")
         pymilvus()
+
+    def reach(self, dim: int) -> None:
+        place = self.place()
+        place.connection.look(f"{place.collection}_{dim}", dim, place.fingerprint)
 
     def empty(self, rows: int, heads: int, size: int, dim: int, like: Tensor) -> "MilvusStore":
         shape = StoreShape(rows, heads, size, dim, str(like.dtype).removeprefix("torch."))

@@ -33,6 +33,9 @@ class SlotsKind(StoreKind):
             if value not in known:
                 raise Problem(f"index slots: {option} {value!r} is not known{nearest(value, list(known))}")
 
+    def reach(self, dim: int) -> None:
+        """Nothing: it lies here."""
+
     def empty(self, rows: int, heads: int, size: int, dim: int, like: Tensor) -> "SlotsStore":
         none = torch.empty(rows, heads, 0, dim, dtype=like.dtype, device=like.device)
         (keys, k_scales), (values, v_scales) = (PACKINGS[self.stored].pack(none) for _ in range(2))

@@ -79,6 +79,8 @@ class KNNPool(Pool):
     def init_state(self, rows: int, memory: int | None = None) -> KNNState:
         size = self.size if memory is None else memory
         self._check(size)
+        if size:
+            self.kind.reach(self.head_dim)
         empty = torch.empty(rows, self.n_heads, 0, self.head_dim)
         count, behind, start = torch.zeros(3, rows, dtype=torch.long).unbind()
         last = torch.zeros(rows, self.n_heads, 1, self.head_dim)

@@ -2,6 +2,7 @@ from pathlib import Path
 
 from mnemon.config import Problem, told, write_json
 from mnemon.data import Corpus, Lanes, Tokenizer, load_corpus, load_tokenizer, make_tokenizer
+from mnemon.index import find_store
 from mnemon.model import ModelConfig, Transformer
 from mnemon.train.checkpoint import newest
 from mnemon.train.config import Parallel, RunConfig, dealt, dealt_rows
@@ -41,6 +42,7 @@ def train(
             if out.exists() and (not out.is_dir() or any(out.iterdir())):
                 raise Problem(f"{out}: already there; choose another folder, or continue that run with --resume")
             dealt_rows(config.train, ranks.size)  # before anything is read
+            _reach(config.model)
             # So does a folder that is no run.
             before = None if start_from is None else read_config(Path(start_from))
             device = pick_device(config.train.device)
@@ -88,6 +90,7 @@ def resume(
         checkpoint = newest(out / "checkpoints", ranks)
         with ranks.together():
             dealt_rows(config.train, ranks.size)
+            _reach(config.model)
             done = checkpoint.values["step"]
             if done > config.train.steps:
                 raise Problem(f"{out}: already trained for {done} steps, more than {config.train.steps}")
@@ -121,6 +124,12 @@ def _begin_memories(model: Transformer, config: ModelConfig, before: ModelConfig
     had, have = (set() if each.pools.knn is None else set(each.pools.knn.layers) for each in (before, config))
     for layer in sorted(have - had) if config.attention.equal_start else ():
         model.layers[layer].attention.equalise()
+
+
+def _reach(config: ModelConfig) -> None:
+    """A `Problem` where the memory would lie in something that is away."""
+    if (knn := config.pools.knn) is not None and knn.size:
+        find_store(knn.index).reach(config.head_dim)
 
 
 def _resolved(config: RunConfig, tokenizer: Tokenizer) -> RunConfig:

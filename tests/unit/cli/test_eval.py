@@ -4,6 +4,9 @@ from pathlib import Path
 import pytest
 
 from mnemon.cli import main
+from mnemon.index import MilvusStore, StoreShape
+from mnemon.index.milvus import Place
+from mnemon.index.milvus_connection import Connection
 from stores import LITE
 
 
@@ -158,3 +161,22 @@ def test_an_unknown_store_is_one_line(run: Path, capsys: pytest.CaptureFixture[s
     said = capsys.readouterr().err
     assert "'mmpa': no such index (did you mean 'mmap'?)" in said
     assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("store", "said"),
+    [
+        ("milvus:uri=http://127.0.0.1:1", "nothing answers there"),
+        (f"milvus:uri={LITE},collection=unread,fingerprint=mine", "filled by another model"),
+    ],
+)
+def test_a_memory_that_cannot_be_reached_is_said_before_texts_are_read(
+    run: Path, store: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    MilvusStore.create(Place(Connection(str(LITE)), "unread"), f"of {said}", StoreShape(1, 1, 4, 4, "float32"))
+    assert main(["eval", str(run), "--data", "not-there", "--memory", "48", "--store", store]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+    assert main(["eval", str(run), "--data", "not-there", "--memory", "0", "--store", store]) == 2
+    assert "not-there" in capsys.readouterr().err, "nothing is to be remembered"

@@ -112,6 +112,10 @@ def test_a_memory_grows_from_run_to_run(texts: Path, small: list[str], tmp_path:
         ("memorizing-tiny --out {new} --data text8:{run}/config.json", "mnemon: {run}/config.json: not the whole of"),
         ("memorizing-tiny --out {new} --data {run} --download", "mnemon: {run}: nothing to download; that is for"),
         ("all-attention-text8-small --out {new}", "mnemon: text8: give your copy as --data text8:PATH, or --download"),
+        (
+            "memorizing-tiny --out {new} --data {new} --model.pools.knn.index milvus:uri=http://127.0.0.1:1",
+            "mnemon: milvus http://127.0.0.1:1: nothing answers there",
+        ),
         ("--resume {new}", "mnemon: {new}: no such run folder"),
         ("--resume {run} --train.lanes 3", "mnemon: --train.lanes: unknown flag (did you mean '--train.steps'?)"),
         ("--resume {run} --train.steps 1", "mnemon: {run}: already trained for 3 steps"),

@@ -45,6 +45,8 @@ class Made(StoreKind):
 
     def check(self) -> None: ...
 
+    def reach(self, dim: int) -> None: ...
+
     def empty(self, rows: int, heads: int, size: int, dim: int, like: torch.Tensor) -> Store:
         raise AssertionError
 

@@ -1,11 +1,9 @@
 import math
-import socket
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import torch
 
@@ -101,7 +99,7 @@ def needed_bytes(tier: str, shape: Shape, measured: float) -> float:
     kind = find_store(tier)
     if isinstance(kind, MappedKind):
         return measured + shape.heads * shape.dim * shape.number
-    if isinstance(kind, MilvusKind) and "://" in kind.uri:
+    if isinstance(kind, MilvusKind) and not kind.local:
         return measured + shape.heads * (2 * shape.dim * 4 + ENTITY)
     return measured
 
@@ -135,15 +133,10 @@ def _missing(tier: str) -> str | None:
     kind = find_store(tier)
     try:
         kind.check()
+        if isinstance(kind, MilvusKind) and not kind.local:
+            kind.place()
     except Problem as problem:
         return str(problem)
-    if not isinstance(kind, MilvusKind) or "://" not in kind.uri:
-        return None
-    place = urlsplit(kind.uri)
-    try:
-        socket.create_connection((place.hostname or "", place.port or 19530), timeout=2).close()
-    except OSError:
-        return f"no Milvus answers at {kind.uri}: docs/stores.md says how to start one"
     return None
 
 
@@ -175,7 +168,7 @@ def _at(size: int, plan: Plan, tiers: Sequence[str]) -> dict[str, dict[str, Any]
 def _placed(tier: str, room: str) -> str:
     """The tier with a local Milvus in a file of its own, which goes when it was measured."""
     kind = find_store(tier)
-    if not isinstance(kind, MilvusKind) or "://" in kind.uri:
+    if not isinstance(kind, MilvusKind) or not kind.local:
         return tier
     return f"milvus:uri={room}/memory-{kind.index}.db,index={kind.index}"
 

@@ -1,4 +1,5 @@
 import json
+import secrets
 import shutil
 import subprocess
 import sys
@@ -49,7 +50,7 @@ def bench_stores(plan: Plan, progress: Progress = lambda *_: None) -> dict[str, 
         raise Problem("size, heads, dim, top_k and tokens must each be at least 1, and size at least top_k")
     names = list(dict.fromkeys((ORACLE, *plan.stores)))
     for name in names:
-        find_store(name).check()
+        _reach(name)
     found: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory(prefix="mnemon-bench-", dir=plan.folder) as room:
         vectors = None
@@ -59,14 +60,17 @@ def bench_stores(plan: Plan, progress: Progress = lambda *_: None) -> dict[str, 
             plan = replace(plan, size=size, heads=heads, dim=dim)
         for done, name in enumerate(names):
             place = Path(room) / str(done)
+            own = _own(name)
             job = Job(
-                "fill", name, str(place), plan.size, plan.heads, plan.dim, plan.top_k, plan.tokens, plan.dtype, vectors
+                "fill", own, str(place), plan.size, plan.heads, plan.dim, plan.top_k, plan.tokens, plan.dtype, vectors
             )
-            progress("storing", 2 * done, 2 * len(names), name)
-            first = _alone(job)
-            progress("asking", 2 * done + 1, 2 * len(names), name)
-            found[name] = first | _alone(replace(job, step="ask"))
-            _removed(name, place, plan)
+            try:
+                progress("storing", 2 * done, 2 * len(names), name)
+                first = _alone(job)
+                progress("asking", 2 * done + 1, 2 * len(names), name)
+                found[name] = first | _alone(replace(job, step="ask"))
+            finally:
+                _remove(own, place, plan)
     best = found[ORACLE]["places"]
     for each in found.values():
         each["recall"] = _recall(each["places"], best)
@@ -88,15 +92,31 @@ def _alone(job: Job) -> dict[str, Any]:
     return answer
 
 
-def _removed(name: str, place: Path, plan: Plan) -> None:
+def _reach(name: str) -> None:
+    """Say now what is missing or away; a local Milvus is only opened by the processes that measure, one at a time."""
+    kind = find_store(name)
+    kind.check()
+    if isinstance(kind, MilvusKind) and not kind.local:
+        kind.place()
+
+
+def _own(name: str) -> str:
+    """The store as it is said, but in a collection that nobody else has: it is removed afterwards."""
+    kind = find_store(name)
+    if not isinstance(kind, MilvusKind):
+        return name
+    return f"milvus:uri={kind.uri},index={kind.index},collection=bench_{secrets.token_hex(8)}"
+
+
+def _remove(name: str, place: Path, plan: Plan) -> None:
     """Take away what was stored."""
     kind = find_store(name)
     if isinstance(kind, MilvusKind):
         kind.place().connection.ask(lambda client: client.drop_collection(f"{kind.collection}_{plan.dim}"))
     elif isinstance(kind, MappedKind):
-        shutil.rmtree(place)
+        shutil.rmtree(place, ignore_errors=True)
     else:
-        place.unlink()
+        place.unlink(missing_ok=True)
 
 
 def _recall(found: Any, best: Any) -> float:

@@ -100,10 +100,10 @@ def test_two_tiers_are_measured_fitted_and_told(tmp_path: Path) -> None:
         assert of["sizes"]["256"]["recall"] == 1.0
         assert of["sizes"]["256"]["file_bytes"] >= 256 * (2 * 2 * 8 * 4 + 8)
         assert of["totals"][0]["machines"] >= 1
-    assert "no Milvus answers" in found["tiers"]["milvus:uri=http://127.0.0.1:9"]["missing"]
+    assert "nothing answers there" in found["tiers"]["milvus:uri=http://127.0.0.1:9"]["missing"]
     lines = scale_lines(found)
     assert any(line.startswith("| mmap | 1,000,000 |") for line in lines)
-    assert any("was not measured: no Milvus answers" in line for line in lines)
+    assert any("was not measured: milvus http://127.0.0.1:9: nothing answers there" in line for line in lines)
     assert list(scale_chart(found).values) == ["exact", "mmap"]
 
 
