@@ -2,7 +2,6 @@ import contextlib
 import math
 import secrets
 import weakref
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,8 +13,9 @@ from mnemon.config import Problem
 from mnemon.index.base import Store, dealt
 from mnemon.index.fetched import fetched
 from mnemon.index.mapped_folder import StoreShape
+from mnemon.index.milvus_answers import joined
 from mnemon.index.milvus_connection import Connection
-from mnemon.index.milvus_tenant import MOST, Found, Search, Tenant
+from mnemon.index.milvus_tenant import MOST, Search, Tenant
 from mnemon.ops import Neighbours
 
 AWAY = 2.0  # seconds that a store which is no more needed waits for a server to forget it
@@ -45,6 +45,7 @@ class MilvusStore(Store):
         self.place, self.shape, self.size = place, shape, shape.size
         self.tenant = Tenant(place.connection, collection, name, shape.dim, shape.slots, place.index)
         self.written, self.turn = torch.zeros(shape.rows, dtype=torch.long), 0
+        self.used = [0] * shape.rows  # slots below which something may stand, and has to go before it is written to
 
     @classmethod
     def create(cls, place: Place, name: str, shape: StoreShape) -> "MilvusStore":
@@ -69,6 +70,8 @@ class MilvusStore(Store):
         latest = [max(each, key=lambda count: count[1]) for each in turns]
         store.written = torch.tensor([count for count, _ in latest])
         store.turn = max(turn for _, turn in latest)
+        store.used = [store.shape.slots] * rows  # who wrote before may have been killed behind the count
+        store.commit(store.written)  # reads wait for what was written last: so they see all that was there before
         return store
 
     @classmethod
@@ -98,7 +101,7 @@ class MilvusStore(Store):
             return None
         b, h, t, d = q.shape
         k = min(top_k, self.size)
-        asked = q.float().cpu().tolist()
+        asked = q.detach().float().cpu().numpy()
         wanted = [
             (at, head, search)
             for at, row in enumerate(rows.tolist())
@@ -119,7 +122,7 @@ class MilvusStore(Store):
         k_there, v_there, z = (torch.from_numpy(x).to(q.device, dtype) for x in (keys, values, scores))
         return fetched(k_there, v_there, torch.from_numpy(positions).to(q.device), z)
 
-    def _search(self, row: int, head: int, q: list[list[float]], k: int, limit: Tensor | None) -> Search | None:
+    def _search(self, row: int, head: int, q: np.ndarray, k: int, limit: Tensor | None) -> Search | None:
         """What to ask for a row and head; None where nothing can be found.
 
         Milvus knows one limit for all queries, so those with a smaller one are given as many more as they may lose.
@@ -164,7 +167,10 @@ class MilvusStore(Store):
     ) -> None:
         """Write entries of a row; the count is yet to be committed."""
         k, v = (x.detach().float().cpu().numpy() for x in (keys, values))
-        self.tenant.write(self.tenant.records(row, entries.tolist(), k, v, positions.cpu().numpy()))
+        first, behind = (int(entries[0]), int(entries[-1]) + 1) if len(entries) else (0, 0)
+        new = self.used[row] <= first and behind <= self.shape.slots
+        self.used[row] = max(self.used[row], behind)
+        self.tenant.write(self.tenant.records(row, entries.tolist(), k, v, positions.cpu().numpy()), new)
 
     def commit(self, written: Int[Tensor, " b"]) -> None:
         """From now on, rows hold the last of so many entries; a count takes turns between two records."""
@@ -208,7 +214,7 @@ class MilvusStore(Store):
         behind = int(self.written[row])
         first = max(0, behind - self.size)
         heads = [
-            _joined(self.tenant.entries(row, head, first, behind), self.shape.dim) for head in range(self.shape.heads)
+            joined(self.tenant.entries(row, head, first, behind), self.shape.dim) for head in range(self.shape.heads)
         ]
         dtype = getattr(torch, self.shape.dtype)
         keys, values = (
@@ -227,15 +233,6 @@ class MilvusStore(Store):
             keys[row, :, slots], values[row, :, slots], positions[row, slots] = k, v, at
         size = torch.tensor([self.size])
         return {"keys": keys, "values": values, "positions": positions, "written": self.written, "size": size}
-
-
-def _joined(pages: Iterable[Found], dim: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Entry numbers, positions, keys and values of all pages, in the order of the entries."""
-    none, nothing = np.zeros(0, dtype=np.int64), np.zeros((0, dim), dtype=np.float32)
-    parts = [(none, none, nothing, nothing), *((page.entry, page.pos, page.keys, page.values) for page in pages)]
-    entry, pos, keys, values = (np.concatenate(part) for part in zip(*parts, strict=True))
-    order = entry.argsort()
-    return entry[order], pos[order], keys[order], values[order]
 
 
 def _remove(tenant: Tenant, shape: StoreShape) -> None:

@@ -12,10 +12,11 @@ from typing import Any, TypeVar
 from urllib.parse import urlparse
 
 from mnemon.config import Problem
+from mnemon.index.milvus_answers import text_length
 
 Answer = TypeVar("Answer")
 
-FORMAT = 1
+FORMAT = 2
 ABOUT = "about"  # the record that tells whose entries a collection holds, in the place of its tenant
 PATIENCE = 60.0  # seconds for which a server may be away, in the middle of what is asked of it
 FIRST, LONGEST = 0.1, 5.0  # seconds between two tries: doubled from the first to the longest
@@ -89,7 +90,7 @@ class Connection:
         if not self.ask(lambda client: client.has_collection(name, timeout=WITHIN)):
             self.ask(lambda client: self._make(client, name, dim, index))
             said = json.dumps([FORMAT, dim, fingerprint])
-            about = {"id": ABOUT, "tenant": said, "entry": 0, "pos": 0, "k": [0.0] * dim, "v": [0.0]}
+            about = {"id": ABOUT, "tenant": said, "entry": 0, "pos": 0, "k": [0.0] * dim, "v": ""}
             self.ask(lambda client: client.insert(name, [about], timeout=WITHIN))
         self.ask(lambda client: client.load_collection(name, timeout=WITHIN))
         self._check_collection(name, dim, fingerprint)
@@ -125,7 +126,7 @@ class Connection:
         schema.add_field("entry", kinds.INT64)
         schema.add_field("pos", kinds.INT64)
         schema.add_field("k", kinds.FLOAT_VECTOR, dim=dim)
-        schema.add_field("v", kinds.ARRAY, element_type=kinds.FLOAT, max_capacity=max(dim, 2))
+        schema.add_field("v", kinds.VARCHAR, max_length=text_length(dim))
         params = client.prepare_index_params()
         params.add_index("k", metric_type="IP", **INDEXES[index])
         client.create_collection(

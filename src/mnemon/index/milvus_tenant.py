@@ -3,28 +3,20 @@
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
 
+from mnemon.index.milvus_answers import Entries, Found, entries_of, found_of, value_text
 from mnemon.index.milvus_connection import SEARCHES, WITHIN, Connection
 
 BATCH = 2048  # entries of one message
 PAGE = 1024  # entries of one answer
 MOST = 16_384  # what Milvus gives at most
+# A read waits until all that this process has written is there. That another one wrote before is made sure of by the
+# first read, of the counts, which is "Strong": each such read waits for the next tick of the server's clock.
+AFTER_OURS = "Session"
 AT_ONCE = 8  # searches that a server is asked for at the same time
-
-
-@dataclass(frozen=True)
-class Found:
-    """Entries: which of their row's they are, stream positions, keys and values, and a search's scores."""
-
-    entry: np.ndarray
-    pos: np.ndarray
-    keys: np.ndarray
-    values: np.ndarray
-    scores: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -33,7 +25,7 @@ class Search:
 
     row: int
     head: int
-    queries: list[list[float]]
+    queries: np.ndarray
     k: int
     first: int
     behind: int
@@ -65,8 +57,8 @@ class Tenant:
                 "tenant": self._of(row, head),
                 "entry": entry,
                 "pos": int(positions[j]),
-                "k": keys[head, j].tolist(),
-                "v": values[head, j].tolist(),
+                "k": keys[head, j],
+                "v": value_text(values[head, j]),
             }
             for head in range(len(keys))
             for j, entry in enumerate(entries)
@@ -80,19 +72,19 @@ class Tenant:
             "entry": first,
             "pos": second,
             "k": [0.0] * self.dim,
-            "v": [0.0],
+            "v": "",
         }
 
-    def write(self, records: Sequence[dict[str, Any]]) -> None:
-        """Have these records stand under their names, whatever stood there."""
+    def write(self, records: Sequence[dict[str, Any]], new: bool = False) -> None:
+        """Have these records stand under their names, whatever stood there; `new`: nothing did."""
         for start in range(0, len(records), BATCH):
             part = list(records[start : start + BATCH])
-            self.connection.ask(partial(_put, self.collection, part))
+            self.connection.ask(Put(self.collection, part, new))
 
     def read_counts(self) -> dict[str, tuple[int, int]]:
         """All records of two numbers, by name."""
         asked = {"filter": f'tenant == "{self.name}"', "output_fields": ["id", "entry", "pos"], "limit": MOST}
-        found = self._query(asked)
+        found = self._query(asked, "Strong")
         return {each["id"].removeprefix(f"{self.name}/"): (each["entry"], each["pos"]) for each in found}
 
     def search(self, searches: Sequence[Search]) -> list[list[Found]]:
@@ -107,19 +99,19 @@ class Tenant:
         answers = self.connection.ask(
             lambda client: client.search(
                 self.collection,
-                data=said.queries,
+                data=list(said.queries),
                 anns_field="k",
                 limit=said.k,
                 filter=self._between(said.row, said.head, said.first, said.behind) + below,
-                output_fields=["entry", "pos", "k", "v"],
+                output_fields=["pos", "k", "v"],
                 search_params={"metric_type": "IP", "params": SEARCHES[self.index]},
-                consistency_level="Strong",
+                consistency_level=AFTER_OURS,
                 timeout=WITHIN,
             )
         )
-        return [self._found([hit["entity"] for hit in hits], [hit["distance"] for hit in hits]) for hits in answers]
+        return found_of(answers, self.dim)
 
-    def entries(self, row: int, head: int, first: int, behind: int) -> Iterator[Found]:
+    def entries(self, row: int, head: int, first: int, behind: int) -> Iterator[Entries]:
         """All entries of a row and head in that range, page by page."""
         for start in range(first, behind, PAGE):
             asked = {
@@ -127,8 +119,7 @@ class Tenant:
                 "output_fields": ["entry", "pos", "k", "v"],
                 "limit": PAGE,
             }
-            hits = self._query(asked)
-            yield self._found(hits, [0.0] * len(hits))
+            yield entries_of(self._query(asked), self.dim)
 
     def forget(self, row: int, heads: int, positions: tuple[int, int] | None = None) -> None:
         """Delete what a row holds, or what it holds of the positions from the first to the second (not included)."""
@@ -143,19 +134,12 @@ class Tenant:
     def _delete(self, what: str) -> None:
         self.connection.ask(lambda client: client.delete(self.collection, filter=what, timeout=WITHIN))
 
-    def _query(self, asked: dict[str, Any]) -> list[dict[str, Any]]:
+    def _query(self, asked: dict[str, Any], level: str = AFTER_OURS) -> list[dict[str, Any]]:
         return list(
             self.connection.ask(
-                lambda client: client.query(self.collection, consistency_level="Strong", timeout=WITHIN, **asked)
+                lambda client: client.query(self.collection, consistency_level=level, timeout=WITHIN, **asked)
             )
         )
-
-    def _found(self, hits: Sequence[Any], scores: Sequence[float]) -> Found:
-        entry, pos = (np.array([hit[name] for hit in hits], dtype=np.int64) for name in ("entry", "pos"))
-        keys, values = (
-            np.array([list(hit[name]) for hit in hits], dtype=np.float32).reshape(-1, self.dim) for name in ("k", "v")
-        )
-        return Found(entry, pos, keys, values, np.array(scores, dtype=np.float32))
 
     def _of(self, row: int, head: int) -> str:
         return f"{self.name}/{row}/{head}"
@@ -164,7 +148,17 @@ class Tenant:
         return f'tenant == "{self._of(row, head)}" && entry >= {first} && entry < {behind}'
 
 
-def _put(collection: str, part: list[dict[str, Any]], client: Any) -> None:
-    """In two steps: `upsert` of Milvus 2.3 loses entries of a collection with a partition key."""
-    client.delete(collection, ids=[each["id"] for each in part], timeout=WITHIN)
-    client.insert(collection, part, timeout=WITHIN)
+class Put:
+    """Have records stand in a collection; what stood under their names goes, unless it is the first try and `new`.
+
+    In two steps: `upsert` of Milvus 2.3 loses entries of a collection with a partition key.
+    """
+
+    def __init__(self, collection: str, records: list[dict[str, Any]], new: bool) -> None:
+        self.collection, self.records, self.new = collection, records, new
+
+    def __call__(self, client: Any) -> None:
+        new, self.new = self.new, False  # asked again, some may be there: the answer was lost
+        if not new:
+            client.delete(self.collection, ids=[each["id"] for each in self.records], timeout=WITHIN)
+        client.insert(self.collection, self.records, timeout=WITHIN)

@@ -7,7 +7,8 @@ import torch
 from mnemon.config import Problem
 from mnemon.index import MilvusKind, MilvusStore, StoreShape, find_store
 from mnemon.index.milvus import Place
-from mnemon.index.milvus_connection import Connection
+from mnemon.index.milvus_connection import Connection, pymilvus
+from mnemon.index.milvus_tenant import Tenant
 from stores import DIM, HEADS, LITE, ROWS, Stream
 
 SHAPE = StoreShape(ROWS, HEADS, 7, DIM, "float32")
@@ -109,3 +110,63 @@ def test_an_unknown_index_names_the_nearest() -> None:
     with pytest.raises(Problem, match=r"'hsnw' is no index of it .did you mean 'hnsw'"):
         find_store("milvus:index=hsnw").check()
     find_store("milvus:index=hnsw").check()
+
+
+def test_what_was_asked_twice_for_a_lost_answer_stands_once(place: Place) -> None:
+    store = MilvusStore.create(place, "twice", SHAPE)
+    noise, entries = torch.ones(HEADS, 3, DIM), torch.arange(3)
+    asked: list[str] = []
+
+    class Losing:
+        """A client whose first answer to an insert is lost."""
+
+        def insert(self, name: str, records: list[dict[str, object]], timeout: float) -> None:
+            asked.append("insert")
+            place.connection.ask(lambda client: client.insert(name, records, timeout=timeout))
+            if asked == ["insert"]:
+                raise pymilvus().MilvusException(message="lost")
+
+        def delete(self, name: str, ids: list[str], timeout: float) -> None:
+            asked.append("delete")
+            place.connection.ask(lambda client: client.delete(name, ids=ids, timeout=timeout))
+
+    through = place.connection.brief(10.0)
+    through._client = Losing()
+    replace(store.tenant, connection=through).write(
+        store.tenant.records(0, [0, 1, 2], noise.numpy(), noise.numpy(), entries.numpy()), new=True
+    )
+    assert asked == ["insert", "delete", "insert"]
+    store.commit(torch.tensor([3, 0, 0]))
+    found = store.find(torch.ones(1, HEADS, 1, DIM), 7, torch.tensor([0]))
+    assert found is not None
+    assert int(found.valid.sum()) == 3 * HEADS
+
+
+def test_slots_that_nothing_stands_in_are_written_to_in_one_step(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, new = kept(place, "clean"), []
+    write = Tenant.write
+    monkeypatch.setattr(Tenant, "write", lambda self, records, clean=False: (new.append(clean), write(self, records)))
+    for lengths in ([3, 0, 0], [4, 0, 0], [7, 0, 0], [3, 0, 0]):
+        rows.write(lengths)
+    rows.reset([True, False, False])
+    rows.write([2, 0, 0])
+    rows.store = reopened(place, "clean")
+    rows.write([0, 1, 0])
+    rows.check()
+    counts = False
+    assert new == [
+        True,
+        counts,
+        True,
+        counts,
+        True,
+        counts,
+        False,
+        counts,
+        counts,
+        False,
+        counts,
+        counts,
+        False,
+        counts,
+    ]

@@ -9,6 +9,7 @@ import torch
 
 from mnemon.config import Problem
 from mnemon.index import MappedKind, MilvusKind, find_store
+from mnemon.index.milvus_answers import text_length
 from mnemon.studies.bench import store
 from mnemon.studies.bench.scale_merge import merge_times
 from mnemon.studies.bench.scale_model import FEWEST, Fit, Machines, Shape, deviations, fitted, forecast
@@ -100,7 +101,7 @@ def needed_bytes(tier: str, shape: Shape, measured: float) -> float:
     if isinstance(kind, MappedKind):
         return measured + shape.heads * shape.dim * shape.number
     if isinstance(kind, MilvusKind) and not kind.local:
-        return measured + shape.heads * (2 * shape.dim * 4 + ENTITY)
+        return measured + shape.heads * (4 * shape.dim + text_length(shape.dim) + ENTITY)
     return measured
 
 

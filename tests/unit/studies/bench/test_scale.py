@@ -79,7 +79,7 @@ def test_graphs_grow_with_the_logarithm_and_all_others_with_the_entries() -> Non
 def test_what_no_process_shows_is_counted_too() -> None:
     assert needed_bytes("exact", SHAPE, 2056) == 2056
     assert needed_bytes("mmap", SHAPE, 10) == 10 + 4 * 64 * 4
-    assert needed_bytes("milvus:uri=http://127.0.0.1:1", SHAPE, 0) == 4 * (2 * 64 * 4 + 24)
+    assert needed_bytes("milvus:uri=http://127.0.0.1:1", SHAPE, 0) == 4 * (64 * 4 + 344 + 24)
 
 
 def test_merging_more_shards_takes_longer() -> None:
