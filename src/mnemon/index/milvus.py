@@ -66,7 +66,9 @@ class MilvusStore(Store):
             raise Problem(f"milvus {place.connection.uri}: there is no store {name!r} for heads of size {dim}")
         rows, heads = counts["rows"]
         store = cls(place, name, StoreShape(rows, heads, counts["size"][0], dim, dtype))
-        turns = [[counts[name] for turn in "01" if (name := f"row-{row}/{turn}") in counts] for row in range(rows)]
+        turns = [[counts[at] for turn in "01" if (at := f"row-{row}/{turn}") in counts] for row in range(rows)]
+        if not all(turns):
+            raise Problem(f"milvus {place.connection.uri}: store {name!r} is damaged: it does not say what it holds")
         latest = [max(each, key=lambda count: count[1]) for each in turns]
         store.written = torch.tensor([count for count, _ in latest])
         store.turn = max(turn for _, turn in latest)

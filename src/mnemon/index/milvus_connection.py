@@ -1,5 +1,6 @@
 """The way to a Milvus: a local file (milvus-lite), a server or a cluster, all through one client."""
 
+import contextlib
 import copy
 import importlib
 import json
@@ -25,6 +26,7 @@ FINDING = 5.0  # seconds in which a server must say that it is there
 NEAR = (
     10.0  # seconds for which a local file may not answer: its server, in this process, may just be starting or ending
 )
+REFUSED = "[Errno "  # in what milvus-lite says where the system does not let it write
 # milvus-lite turns away a client that asks more often than every few minutes whether it is still there.
 UNASKED = {"grpc.keepalive_time_ms": (1 << 31) - 1}
 PARTITIONS = 16  # that tenants are spread over
@@ -72,12 +74,30 @@ class Connection:
             try:
                 return act(self._client)
             except self._milvus.MilvusException as error:
+                if self.local and REFUSED in str(error.message):
+                    self._afresh()
+                    raise Problem(f"milvus {self.uri}: {error.message}; what it confirmed before is kept") from None
                 if time.monotonic() - begun + pause > self.patience:
                     raise Problem(
                         f"milvus {self.uri}: {error.message or error}; what it confirmed before is kept"
                     ) from None
                 time.sleep(pause)
                 pause = min(2 * pause, LONGEST)
+
+    def close(self) -> None:
+        """Let other processes open a local file; whoever else uses it in this one loses it, too."""
+        self._client.close()
+        if self.local:
+            lite = importlib.import_module("milvus_lite.server_manager")
+            lite.server_manager_instance.release_server(self.uri)
+
+    def _afresh(self) -> None:
+        """Open a local file again that could not be written: milvus-lite would go on behind what was cut short there,
+        and when it is opened again find nothing of that.
+        """
+        self.close()
+        with contextlib.suppress(self._milvus.MilvusException, ValueError):
+            self._client = self._open()
 
     def brief(self, patience: float) -> "Connection":
         """The same, with less patience."""
@@ -154,7 +174,8 @@ def pymilvus() -> Any:
         found = importlib.import_module("pymilvus")
     except ImportError:
         raise Problem("a memory in Milvus needs its client: pip install 'mnemon[milvus]'") from None
-    logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # it writes a traceback for every try that we repeat
+    for name in ("pymilvus", "milvus_lite"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # they write a traceback for every try that we repeat
     return found
 
 

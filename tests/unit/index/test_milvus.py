@@ -1,3 +1,5 @@
+import resource
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -85,6 +87,37 @@ def test_a_foreign_collection_is_refused(place: Place) -> None:
     place.connection.ask(lambda client: client.create_collection("foreign_4", dimension=4))
     with pytest.raises(Problem, match="collection foreign_4 is none of ours; give another name"):
         MilvusStore.create(replace(place, collection="foreign"), "mine", SHAPE)
+
+
+def test_what_no_room_cut_short_takes_nothing_with_it(tmp_path: Path) -> None:
+    """A writer that is refused and goes on when there is room again is killed; its file is opened elsewhere."""
+    store = MilvusStore.create(Place(Connection(str(tmp_path / "m.db"))), "mine", StoreShape(1, 1, 200, 16, "float32"))
+    x, n = torch.randn(1, 1, 20, 16), torch.tensor([20])
+    for part in range(2):
+        store.write(x, x, 20 * part + torch.arange(20)[None], n)
+    most = max(each.stat().st_size for each in tmp_path.rglob("*") if each.is_file())
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most + 300, hard))
+    try:
+        with pytest.raises(Problem, match="File too large; what it confirmed before is kept"):
+            store.write(x, x, 40 + torch.arange(20)[None], n)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    for part in range(2, 5):
+        store.write(x, x, 20 * part + torch.arange(20)[None], n)
+    shutil.copytree(tmp_path / "m.db", tmp_path / "left.db")
+    again = MilvusStore.open(Place(Connection(str(tmp_path / "left.db"))), "mine", 16)
+    found = again.find(x[:, :, :1], 200, torch.tensor([0]))
+    assert again.written.tolist() == [100]
+    assert found is not None
+    assert sorted(found.places()[0, 0, 0][found.valid[0, 0, 0]].tolist()) == list(range(100))
+
+
+def test_a_store_without_its_counts_is_told(place: Place) -> None:
+    store = MilvusStore.create(place, "uncounted", SHAPE)
+    store.place.connection.ask(lambda client: client.delete(f"kept_{DIM}", ids=["uncounted/row-1/1"]))
+    with pytest.raises(Problem, match="store 'uncounted' is damaged: it does not say what it holds"):
+        reopened(place, "uncounted")
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,12 @@ from typing import Any
 from mnemon.config import Problem
 from mnemon.report import Chart
 from mnemon.studies.faults.kit import Kit
-from mnemon.studies.faults.plan import KINDS, SAYS, TARGETS, plan
+from mnemon.studies.faults.plan import SAYS, pairs, plan
 from mnemon.studies.machine import machine
 from mnemon.studies.pages import Record, row
 from mnemon.studies.workers import Progress
 
-COUNT = 240
+COUNT = 360
 MEANS = (
     "All was well: every step that was acknowledged is there to the last bit, what was forgotten is not, and there is "
     "nothing that is not of the act; the next writer gets in, and its folder checks whole. A training goes on to the "
@@ -46,8 +46,7 @@ def bench_faults(
         progress("faults", len(chosen), len(chosen), "")
     counts = {
         f"{kind}, {target}": {"struck": len(of), "well": sum(not each["wrong"] for each in of)}
-        for kind in KINDS
-        for target in TARGETS[kind]
+        for kind, target in pairs()
         if (of := [each for each in log if (each["kind"], each["target"]) == (kind, target) and each["struck"]])
     }
     total = {key: sum(each[key] for each in counts.values()) for key in ("struck", "well")}

@@ -16,7 +16,8 @@ import torch
 from mnemon.config import Problem
 from mnemon.studies.faults.striking import Strike
 
-PRELOADED = ["acts", "training", "contending", *(["reading"] if find_spec("transformers") else [])]
+PRELOADED = ["acts", "store_acts", "training", "contending", *(["reading"] if find_spec("transformers") else [])]
+ENGINE = ["pymilvus", "milvus_lite.adapter.grpc.server"] if find_spec("milvus_lite") else []
 PATIENCE = 120  # seconds that a process has
 Work = Callable[[Path, Callable[[int], None]], None]
 
@@ -39,7 +40,7 @@ class Child:
 
     def __init__(self, work: Work, place: Path, strike: Strike | None = None):
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["__main__", *(f"mnemon.studies.faults.{name}" for name in PRELOADED)])
+        context.set_forkserver_preload(["__main__", *(f"mnemon.studies.faults.{name}" for name in PRELOADED), *ENGINE])
         self._hears, says = context.Pipe(duplex=False)
         self.process: BaseProcess = context.Process(target=_work, args=(work, place, strike, says))
         self.process.start()

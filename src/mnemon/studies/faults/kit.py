@@ -4,14 +4,17 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mnemon.config import Problem
 from mnemon.studies.faults import contending, training
-from mnemon.studies.faults.acts import ACTS
+from mnemon.studies.faults.acts import ACTS, Act
 from mnemon.studies.faults.children import Child, Ended
 from mnemon.studies.faults.damaging import DAMAGES, damage_checkpoint, damage_memory, memories
 from mnemon.studies.faults.outcome import Memory, Outcome, found_in, same, wrong_with
 from mnemon.studies.faults.plan import Fault
+from mnemon.studies.faults.store_acts import STORES, Kept
+from mnemon.studies.faults.store_damage import damage_store
 from mnemon.studies.faults.striking import Strike
 from mnemon.studies.faults.training import TRAININGS
 
@@ -22,7 +25,7 @@ class Scene:
     the losses of a training."""
 
     prepared: Path
-    states: list[Memory]
+    states: list[Any]  # of a memory or a store
     whole: Ended
     longest: int
     losses: list[training.Step]
@@ -55,11 +58,12 @@ class Kit:
         if target not in self._scenes:
             prepared, done = self.place / f"{target}-before", self.place / f"{target}-after"
             prepared.mkdir(parents=True)
-            if target in ACTS:
+            if target not in TRAININGS:
                 _alone(Child(_Prepare(target), prepared).end())
             shutil.copytree(prepared, done)
             whole = _alone(Child(_work(target), done, Strike("count")).end())
-            states, losses = (ACTS[target].states(done), []) if target in ACTS else ([], training.losses(done))
+            losses = training.losses(done) if target in TRAININGS else []
+            states = [] if target in TRAININGS else _act(target).states(done)
             self._scenes[target] = Scene(prepared, states, whole, _longest(prepared, done), losses)
         return self._scenes[target]
 
@@ -87,6 +91,8 @@ class Kit:
             if again.status:
                 return [f"cannot be continued: {again.said}"]
             return [] if training.losses(place) == scene.losses else ["other losses than without the fault"]
+        if fault.target in STORES:
+            return STORES[fault.target].wrong(place, scene.states, ended.steps)
         wrong = wrong_with(place / ACTS[fault.target].folder, scene.states, ended.steps)
         if not wrong and fault.target == "remember":
             again = Child(_work(fault.target), place).end()
@@ -99,6 +105,9 @@ class Kit:
         if target == "checkpoint":
             self.scene("train")
             return damage_checkpoint(self.place / "train-after" / "run", place, name, draw)
+        if target in STORES:
+            self.scene(target)
+            return damage_store(self.place / f"{target}-after", place, name, draw)
         base = self.place / "damaged"
         if not base.exists():
             memories(base)
@@ -107,7 +116,8 @@ class Kit:
     def _together(self, fault: Fault, scene: Scene, place: Path, draw: random.Random) -> Outcome:
         """An act that is killed beside a writer that waits for its turn, or beside a reader."""
         first = Child(_work(fault.target), place, Strike("kill", draw.randint(1, scene.whole.calls)))
-        other = Child(contending.write, place) if fault.kind == "contend" else None
+        write = STORES[fault.target].other if fault.target in STORES else contending.write
+        other = Child(write, place) if fault.kind == "contend" else None
         wrong = [] if other else _watch(first, place / "m", scene.states)
         ended = first.end()
         if other is None:
@@ -116,7 +126,10 @@ class Kit:
             late = other.end()
             if late.status or late.steps != 1:
                 wrong.append(f"the other writer did not get in: {late.said}")
-            wrong += _both(place / "m", scene.states, ended.steps)
+            if fault.target in STORES:
+                wrong += STORES[fault.target].wrong(place, scene.states, ended.steps, others=True)
+            else:
+                wrong += _both(place / "m", scene.states, ended.steps)
         return Outcome(f"after step {ended.steps}" if ended.status else None, tuple(wrong))
 
 
@@ -127,11 +140,15 @@ class _Prepare:
     target: str
 
     def __call__(self, place: Path, done: Callable[[int], None]) -> None:
-        ACTS[self.target].prepare(place)
+        _act(self.target).prepare(place)
 
 
 def _work(target: str) -> Callable[[Path, Callable[[int], None]], None]:
-    return TRAININGS[target] if target in TRAININGS else ACTS[target].run
+    return TRAININGS[target] if target in TRAININGS else _act(target).run
+
+
+def _act(target: str) -> Act | Kept:
+    return STORES[target] if target in STORES else ACTS[target]
 
 
 def _longest(before: Path, after: Path) -> int:

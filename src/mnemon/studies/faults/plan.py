@@ -2,14 +2,11 @@
 
 import itertools
 import random
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mnemon.studies.faults.acts import ACTS
 from mnemon.studies.faults.training import TRAININGS
 
-# Of so many faults, how many are of each kind; the acts take turns within a kind.
-KINDS = {"kill": 8, "power": 8, "moment": 6, "full": 8, "limit": 4, "damage": 12, "contend": 4, "watched": 4}
 SAYS = {
     "kill": "kill -9 before a call that changes the disk",
     "power": "power cut before such a call: what was not synced is undone",
@@ -21,13 +18,40 @@ SAYS = {
     "watched": "kill -9 of a writer beside a reader",
 }
 OF_MEMORY, WITH_TRAINING = tuple(ACTS), (*ACTS, *TRAININGS)
-TARGETS = {
-    **dict.fromkeys(("kill", "power", "moment", "full"), WITH_TRAINING),
-    "limit": OF_MEMORY,
-    "damage": ("parts", "int8", "checkpoint"),
-    "contend": ("forget", "grow"),  # a save makes the file its own memory: it takes away what another has added before
-    "watched": ("save", "forget", "grow"),
-}
+
+
+@dataclass(frozen=True)
+class Part:
+    """What is struck by which kinds: of so many faults how many are of each kind, and its targets, which take turns.
+
+    Of so many faults of a plan, `share` are of this part.
+    """
+
+    share: int
+    kinds: dict[str, int]
+    targets: dict[str, tuple[str, ...]]
+
+
+FOLDERS = Part(
+    2,
+    {"kill": 8, "power": 8, "moment": 6, "full": 8, "limit": 4, "damage": 12, "contend": 4, "watched": 4},
+    {
+        **dict.fromkeys(("kill", "power", "moment", "full"), WITH_TRAINING),
+        "limit": OF_MEMORY,
+        "damage": ("parts", "int8", "checkpoint"),
+        "contend": ("forget", "grow"),  # a save makes the file its own memory: it takes away what another has added
+        "watched": ("save", "forget", "grow"),
+    },
+)
+STORES = Part(
+    1,
+    {"kill": 4, "power": 4, "moment": 6, "full": 4, "limit": 2, "damage": 7, "contend": 3},
+    {
+        **dict.fromkeys(("kill", "power", "full", "limit", "damage"), ("mmap",)),
+        "moment": ("milvus", "mmap"),
+        "contend": ("mmap", "milvus"),
+    },
+)
 
 
 @dataclass(frozen=True)
@@ -40,10 +64,22 @@ class Fault:
     seed: int
 
 
-def plan(count: int, seed: int, kinds: Sequence[str] = tuple(KINDS)) -> list[Fault]:
-    """`count` faults, kinds mixed by their shares."""
-    deck = [kind for kind in kinds for _ in range(KINDS[kind])]
+def pairs() -> list[tuple[str, str]]:
+    """All kinds, with what they strike, in the order of `SAYS`."""
+    parts = (FOLDERS, STORES)
+    return [(kind, target) for part in parts for kind in SAYS if kind in part.kinds for target in part.targets[kind]]
+
+
+def plan(count: int, seed: int) -> list[Fault]:
+    """`count` faults: of each part its share, within it kinds mixed by theirs."""
+    of_stores = count * STORES.share // (FOLDERS.share + STORES.share)
+    pairs = [*_drawn(FOLDERS, count - of_stores, seed), *_drawn(STORES, of_stores, seed)]
+    return [Fault(at, kind, target, seed * 1_000_003 + at) for at, (kind, target) in enumerate(pairs)]
+
+
+def _drawn(part: Part, count: int, seed: int) -> list[tuple[str, str]]:
+    """Kinds and targets of so many faults."""
+    deck = [kind for kind, times in part.kinds.items() for _ in range(times)]
     random.Random(seed).shuffle(deck)
-    turns = {kind: itertools.cycle(TARGETS[kind]) for kind in kinds}
-    chosen = itertools.islice(itertools.cycle(deck), count)
-    return [Fault(at, kind, next(turns[kind]), seed * 1_000_003 + at) for at, kind in enumerate(chosen)]
+    turns = {kind: itertools.cycle(part.targets[kind]) for kind in part.kinds}
+    return [(kind, next(turns[kind])) for kind in itertools.islice(itertools.cycle(deck), count)]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 # Calls before which it may happen. Those that need room fail on a full disk; files of others are written by fsync.
-NEED_ROOM = ("open", "write", "fsync", "replace", "rename", "mkdir")
+NEED_ROOM = ("open", "write", "pwrite", "fsync", "fdatasync", "replace", "rename", "mkdir")
 CALLS = (*NEED_ROOM, "unlink", "rmdir", "ftruncate")
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
@@ -22,8 +22,8 @@ WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 class Calls:
     """Counts calls that change the disk, and has `strike` called with the name of each from number `at` on.
 
-    It knows what a power cut may undo: files that were written and not synced, and names that were given and whose
-    folder was not synced.
+    It knows what a power cut may undo: files that were written and not synced, places in older files, and names that
+    were given and whose folder was not synced.
     """
 
     at: int
@@ -31,6 +31,7 @@ class Calls:
     seen: int = 0
     files: dict[str, None] = field(default_factory=dict)
     names: list[tuple[str, str | None]] = field(default_factory=list)
+    places: list[tuple[str, int, bytes]] = field(default_factory=list)
     handles: dict[int, str] = field(default_factory=dict)
 
     def watch(self) -> None:
@@ -47,6 +48,8 @@ class Calls:
         if self.seen >= self.at:
             self.strike(self, name)
         before = self._kept(words[1]) if name in ("replace", "rename") else None
+        if name == "pwrite" and (path := self.handles.get(words[0], "")) not in self.files:
+            self.places.append((path, words[2], os.pread(words[0], len(words[1]), words[2])))
         found = call(*words, **more)
         self._note(name, words, found, before)
         return found
@@ -56,9 +59,10 @@ class Calls:
             self.handles[found] = os.fspath(words[0])
             if words[1] & os.O_EXCL:
                 self.files[os.fspath(words[0])] = None
-        elif name == "fsync":
+        elif name in ("fsync", "fdatasync"):
             path = self.handles.get(words[0], "")
             self.files.pop(path, None)
+            self.places = [each for each in self.places if each[0] != path]
             self.names = [each for each in self.names if os.path.dirname(each[0]) != path]
         elif name in ("replace", "rename"):
             source, target = map(os.fspath, words)
@@ -82,6 +86,10 @@ class Calls:
         for path in self.files:
             with suppress(OSError):
                 os.truncate(path, draw.randint(0, os.path.getsize(path)))
+        for path, at, said in reversed(self.places):
+            with suppress(OSError), open(path, "r+b") as file:
+                file.seek(at)
+                file.write(said[: draw.randint(0, len(said))])
         for target, before in reversed(self.names):
             if os.path.isfile(target) and draw.random() < 0.5:
                 if before is None:

@@ -9,21 +9,21 @@ from mnemon.studies.faults.acts import ACTS
 from mnemon.studies.faults.bench import faults_chart, faults_lines
 from mnemon.studies.faults.children import Child
 from mnemon.studies.faults.kit import Kit
-from mnemon.studies.faults.plan import KINDS, TARGETS, Fault, plan
+from mnemon.studies.faults.plan import SAYS, Fault, pairs, plan
 
 
 def test_nothing_is_lost_and_nothing_comes_back() -> None:
     """A small share of what `mnemon bench faults` does."""
     told: list[int] = []
     found = bench_faults(
-        14,
-        seed=15,  # a seed whose first faults are of all kinds
+        21,
+        seed=15,  # a seed whose first faults, of folders and of stores, are of all kinds
         progress=lambda phase, done, total, said: told.append(done),
     )
     assert found["failed"] == []
-    assert found["total"]["well"] == found["total"]["struck"] > 9
-    assert told == list(range(15))
-    assert {each["kind"] for each in found["faults"]} == {*KINDS}
+    assert found["total"]["well"] == found["total"]["struck"] > 15
+    assert told == list(range(22))
+    assert {each["kind"] for each in found["faults"]} == {*SAYS}
     shown = "\n".join(faults_lines({**found, "failed": [{"number": 7, "wrong": ["lost: a"]}]}))
     assert f"| in all | {found['total']['struck']} | {found['total']['struck']} |" in shown
     assert "- Fault 7 failed: lost: a." in shown
@@ -31,11 +31,11 @@ def test_nothing_is_lost_and_nothing_comes_back() -> None:
 
 
 def test_a_plan_mixes_all_kinds_and_is_drawn_from_its_seed() -> None:
-    faults = plan(240, 0)
-    assert {(each.kind, each.target) for each in faults} == {(kind, each) for kind in KINDS for each in TARGETS[kind]}
-    assert faults == plan(240, 0)
-    assert faults != plan(240, 1)
-    assert len({each.seed for each in faults}) == 240
+    faults = plan(360, 0)
+    assert {(each.kind, each.target) for each in faults} == {*pairs()}
+    assert faults == plan(360, 0)
+    assert faults != plan(360, 1)
+    assert len({each.seed for each in faults}) == 360
 
 
 @pytest.fixture(scope="module")

@@ -6,13 +6,17 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 from mnemon.config import Problem
+from mnemon.index import find_store
 from mnemon.memory import check, load, save
-from mnemon.studies.faults import contending, reading, striking, training
+from mnemon.studies.faults import contending, reading, segments, striking, training
 from mnemon.studies.faults.acts import ACTS, documents
 from mnemon.studies.faults.damaging import DAMAGES, damage_checkpoint, damage_memory, memories
 from mnemon.studies.faults.outcome import found_in, same, wrong_with
+from mnemon.studies.faults.store_acts import STORES
+from mnemon.studies.faults.store_damage import damage_store
 from mnemon.studies.faults.striking import Calls, Strike
 from mnemon.studies.faults.texts import FINGERPRINT, document
 
@@ -29,6 +33,47 @@ def test_an_act_goes_through_its_states(name: str, tmp_path: Path, monkeypatch: 
     assert {step for step, _ in seen if step} == set(range(1, len(states)))
     assert all(same(found, states[step]) for step, found in seen)
     assert wrong_with(tmp_path / act.folder, states, len(states) - 1) == []
+
+
+@pytest.mark.parametrize("name", STORES)
+def test_a_store_goes_through_its_states_and_harm_to_it_is_told(name: str, tmp_path: Path) -> None:
+    kept, seen = STORES[name], []
+    kept.prepare(tmp_path)
+    states = kept.states(tmp_path)
+    store = kept.open(tmp_path)
+    segments.go(store, lambda step: seen.append(segments.held(store)))
+    kept.close(store)
+    assert seen == [(state, []) for state in states[1:]]
+    assert len(states) == len({*states}) + (not kept.forgets) * 2  # a compaction changes nothing
+    assert kept.wrong(tmp_path, states, len(states) - 1) == []
+    assert "row 0: lost: [42, 43" in kept.wrong(tmp_path, states, 8)[0]
+    assert "; row 1: not acknowledged, or back: [" in kept.wrong(tmp_path, states, 3)[0]
+    assert kept.wrong(tmp_path, states, len(states) - 1, others=True) == ["row 2: lost: [0, 1, 2, 3, 4, 5]"]
+    kept.other(tmp_path, seen.append)
+    shutil.rmtree(tmp_path / "m", ignore_errors=True)
+    assert kept.wrong(tmp_path / "gone", states, 0)[0].startswith("refused: ")
+
+
+def test_another_value_is_told(tmp_path: Path) -> None:
+    store = find_store("exact").empty(segments.ROWS, segments.HEADS, segments.SIZE, segments.DIM, torch.empty(0))
+    segments.go(store, lambda step: None)
+    store.tensors()["values"][1, 0, 3, 2] += 1
+    store.tensors()["positions"][0, 1] = store.tensors()["positions"][0, 0]
+    found, wrong = segments.held(store)
+    assert [each.split(": position")[0] for each in wrong if each.startswith("row 1")] == ["row 1, head 0"]
+    assert "row 0: twice: [" in segments.differs(found, segments.states(forgets=False)[-1])
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_damage_to_a_store_is_told_or_harmless(name: str, tmp_path: Path) -> None:
+    (tmp_path / "base").mkdir()
+    STORES["mmap"].prepare(tmp_path / "base")
+    store = STORES["mmap"].open(tmp_path / "base")
+    segments.go(store, lambda step: None)
+    STORES["mmap"].close(store)
+    for number in range(12):
+        outcome = damage_store(tmp_path / "base", tmp_path / str(number), name, random.Random(number))
+        assert outcome.wrong == ()
 
 
 def test_harm_is_told(tmp_path: Path) -> None:
