@@ -25,6 +25,8 @@ class Reproduce:
     """optimiser steps of every row (default: the table's)"""
     workers: int | None = None
     """runs at once (default: one a core)"""
+    milvus: str = Asked.milvus
+    """server that `stores` and `scale` ask; where none answers, their pages say so"""
     out: Path | None = None
     """folder of the runs (default: runs/cells, runs/TABLE for the other tables); nothing in it is trained again"""
     docs: Path = Path("docs/results")
@@ -45,7 +47,13 @@ def run(words: list[str]) -> None:
     if command.seeds < 1 or command.budget < 0:
         raise Problem(f"--seeds {command.seeds} --budget {command.budget}: at least 1 seed and 0 minutes")
     asked = Asked(
-        command.budget, command.seeds, corpora_of(command.data), command.scale, command.steps, command.workers
+        command.budget,
+        command.seeds,
+        corpora_of(command.data),
+        command.scale,
+        command.steps,
+        command.workers,
+        command.milvus,
     )
     with Phases() as show:
         page = reproduce(name, out, command.docs, asked, show)

@@ -1,9 +1,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-
-from mnemon.studies.workers import Progress
 
 Record = dict[str, Any]
 
@@ -14,9 +11,10 @@ class Table:
 
     title: str
     asks: str
-    run: Callable[[Path, int, Sequence[int], Progress], Record]
+    run: Callable[..., Record]  # folder, minutes, seeds, progress, and the server if it has a part
     lines: Callable[[Record], list[str]]
     cells: bool = False  # whether its runs are those of the tables whose rows are models
+    server: bool = False  # whether a Milvus server has a part in it: its address is `milvus`
 
 
 def loss_lines(record: Record) -> list[str]:

@@ -91,8 +91,9 @@ TABLES = {
 class Asked:
     """How a table is to be run. `budget`: minutes; `seeds`: how many, for the rows that carry a claim.
 
-    `data`: corpora by name, as `load_corpus` takes them. `scale`: `paper` takes the paper's sizes, `tiny` those that
-    two cores train; `auto` decides by whether there is a GPU. `steps`: of every row, instead of the table's.
+    `milvus`: the server that tables with one ask; where none answers, their pages say so. `data`: corpora by name, as
+    `load_corpus` takes them. `scale`: `paper` takes the paper's sizes, `tiny` those that two cores train; `auto`
+    decides by whether there is a GPU. `steps`: of every row, instead of the table's.
     """
 
     budget: int = 15
@@ -101,6 +102,7 @@ class Asked:
     scale: Literal["auto", "tiny", "paper"] = "auto"
     steps: int | None = None
     workers: int | None = None
+    milvus: str = "http://127.0.0.1:19530"  # where deploy/compose.yaml starts one
 
     def chosen(self) -> Scale:
         """The scale, decided."""
@@ -119,7 +121,8 @@ def reproduce(name: str, out: Path, docs: Path, asked: Asked | None = None, prog
         return _reproduce_grid(name, out, docs, asked, show)
     if name not in TABLES:
         raise Problem(f"table {name!r}: no such table{nearest(name, [*TABLES, *GRIDS])}")
-    record = TABLES[name].run(out, asked.budget, range(asked.seeds), show)
+    with_server = {"milvus": asked.milvus} if TABLES[name].server else {}
+    record = TABLES[name].run(out, asked.budget, range(asked.seeds), show, **with_server)
     command = f"mnemon reproduce {name} --budget {asked.budget} --seeds {asked.seeds}"
     write_json(docs / "records" / f"{name}.json", {"format": 1, "table": name, "command": command, **record})
     return write_result_page(docs, name)

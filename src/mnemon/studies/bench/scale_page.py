@@ -6,7 +6,6 @@ from mnemon.studies.bench.scale import TIERS, Plan, bench_scale
 from mnemon.studies.pages import Record, row
 from mnemon.studies.workers import Progress
 
-SERVER = "milvus:uri=http://127.0.0.1:19530,index=flat"  # where deploy/compose.yaml starts one
 MEASURED = ("tier", "entries", "ms a token", "of them processor", "us to write", "recall", "MiB, peak", "MiB, files")
 FITTED = (
     "tier",
@@ -106,9 +105,9 @@ def scale_line(found: Record) -> str:
     )
 
 
-def scale_table(out: Path, minutes: int, seeds: Sequence[int], progress: Progress) -> Record:
+def scale_table(out: Path, minutes: int, seeds: Sequence[int], progress: Progress, milvus: str) -> Record:
     """`bench_scale` as a table of `reproduce`, with a server where one answers; nothing is trained."""
-    return bench_scale(Plan((*TIERS, SERVER)), progress)
+    return bench_scale(Plan((*TIERS, f"milvus:uri={milvus},index=flat")), progress)
 
 
 def scale_lines(record: Record) -> list[str]:

@@ -45,7 +45,7 @@ def check_pair(job: Job, search: Fit, merge: Fit, start: Start = start_process) 
     try:
         for pipe in pipes:
             pipe.recv_bytes()  # it is filled
-        whole, asked = _filled(job, range(1)), queries(job)[:, None, :, None]  # n 1 h 1 d
+        whole, asked = _filled(job, range(1)), queries(job, job.tokens)[:, None, :, None]  # n 1 h 1 d
         trip = _median([_trip(pipes[0]) for _ in range(50)])
         rounds = [(_pair(pipes, q, job), _whole(whole, q, job)) for q in asked]
     except (EOFError, ConnectionError):

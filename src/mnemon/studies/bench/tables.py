@@ -55,6 +55,7 @@ BENCH_TABLES = {
         "neighbours of a trained model?",
         stores_table,
         store_lines,
+        server=True,
     ),
     "scale": Table(
         "What more tokens need",
@@ -62,6 +63,7 @@ BENCH_TABLES = {
         "remembered tokens need by that?",
         scale_table,
         scale_lines,
+        server=True,
     ),
     "span": Table(
         "What a shorter attention span saves",

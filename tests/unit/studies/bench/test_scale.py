@@ -115,7 +115,7 @@ def test_the_table_asks_for_a_server_too(monkeypatch: pytest.MonkeyPatch, tmp_pa
         return {}
 
     monkeypatch.setattr("mnemon.studies.bench.scale_page.bench_scale", measured)
-    scale_table(tmp_path, 1, [0], lambda *_: None)
+    scale_table(tmp_path, 1, [0], lambda *_: None, "http://127.0.0.1:19530")
     assert plans[0].tiers[-1].startswith("milvus:uri=http://127.0.0.1")
     assert max(plans[0].sizes) == 1_048_576
 
