@@ -9,7 +9,7 @@ from mnemon.evaluate.metrics import METRICS
 from mnemon.evaluate.proportion import wilson
 from mnemon.evaluate.reading import Text, prepared
 from mnemon.evaluate.recall_tasks import TASKS
-from mnemon.evaluate.retrieval import Returned, by_gain, looked_up, rates
+from mnemon.evaluate.retrieval import Returned, View, by_gain, looked_up, rates
 from mnemon.evaluate.ruler import RULER
 from mnemon.evaluate.scored import Scored
 from mnemon.evaluate.tracing import Found, Look, traced
@@ -35,6 +35,7 @@ __all__ = [
     "Scored",
     "Text",
     "Told",
+    "View",
     "Writer",
     "bootstrap",
     "by_gain",

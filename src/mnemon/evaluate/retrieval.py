@@ -1,7 +1,7 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from torch import nn
@@ -19,21 +19,23 @@ MOST = 100  # names of a group
 ROWS = 8
 SAMPLES = 10_000
 Progress = Callable[[str, int, int], None]
+View = Literal["name", "token", "first token"]
 
 
 @dataclass(frozen=True)
 class Returned:
     """A name that returned from beyond the window, and whether the memory was looked at where it stood before.
 
-    `token`: the piece of it that was asked for, the one that gained most or, where `begins`, the first, at which the
-    text does not tell the name yet. `gain` in nats: of the whole name, or of its first piece. `found`: one of the `TOP`
-    heaviest entries is the same name; `random`: the chance that one of as many entries drawn from the memory is.
+    `token`: the piece of it that was asked for, the one that gained most or, in the view `"first token"`, the first,
+    at which the text does not tell the name yet. `gain` in nats: of the whole name in the view `"name"`, else of the
+    piece asked for. `found`: one of the `TOP` heaviest entries is the same name; `random`: the chance that one of as
+    many entries drawn from the memory is.
     """
 
     document: str
     name: str
     token: int
-    begins: bool
+    view: View
     gain: float
     found: bool
     random: float
@@ -104,7 +106,7 @@ def _gains(
 class _Wanted:
     name: Name
     earlier: frozenset[int]
-    begins: bool
+    view: View
     gain: float
 
 
@@ -117,8 +119,9 @@ def _wanted(found: Sequence[Name], gain: Nats, window: int) -> dict[int, list[_W
         pieces = gain[name.first : name.last + 1]
         if len(name.text) >= LEAST and name.beyond(window) and np.isfinite(pieces).all():
             best = name.first + int(pieces.argmax())
-            wanted.setdefault(best, []).append(_Wanted(name, before, False, float(pieces.sum())))
-            wanted.setdefault(name.first, []).append(_Wanted(name, before, True, float(pieces[0])))
+            wanted.setdefault(best, []).append(_Wanted(name, before, "name", float(pieces.sum())))
+            wanted.setdefault(best, []).append(_Wanted(name, before, "token", float(pieces.max())))
+            wanted.setdefault(name.first, []).append(_Wanted(name, before, "first token", float(pieces[0])))
         earlier[name.text] = before | set(range(name.first, name.last + 1))
     return wanted
 
@@ -135,7 +138,7 @@ def _answers(text: Text, look: Look, wanted: dict[int, list[_Wanted]], next_valu
             if stored:
                 found = any(entry.token in hits for entry in entries)
                 random = 1 - _missed(len(look.stored), stored)
-                yield Returned(text.document.id, one.name.text, token, one.begins, one.gain, found, random)
+                yield Returned(text.document.id, one.name.text, token, one.view, one.gain, found, random)
 
 
 def _missed(entries: int, hits: int) -> float:

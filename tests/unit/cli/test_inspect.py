@@ -115,7 +115,7 @@ def test_names_that_return_are_checked_and_the_record_makes_a_page(
 ) -> None:
     record = inspected(f"{runs}/memory --check --documents 2 --memory 96", capsys)
     assert (record["memory"], record["window"], record["value"], record["run"]) == (96, 16, "next", "memory")
-    for view in ("name", "first token"):
+    for view in ("name", "token", "first token"):
         high, low, every = (record["views"][view][group] for group in ("high", "low", "every"))
         assert high["names"] == low["names"] <= every["names"]
         assert high["bits_gained"] >= every["bits_gained"] >= low["bits_gained"]
@@ -125,7 +125,8 @@ def test_names_that_return_are_checked_and_the_record_makes_a_page(
     shown = page({**record, **facts, "steps": 7, "table": "B-retrieval", "command": "mnemon reproduce B-retrieval"})
     assert shown.startswith("# What the memory retrieves\n")
     assert f"| every name | 0 | {record['views']['name']['every']['names']:,} |" in shown
-    assert ("It is met" if record["met"] else "It is not met") in shown
+    for view, pieces in (("name", "of all their pieces"), ("token", "of one piece")):
+        assert f"By the gain {pieces} it is {'met' if record['met'][view] else 'not met'}:" in shown
     assert "7 steps" in shown
     assert main(["inspect", f"{runs}/memory", "--check", "--memory", "96"]) == 0
-    assert "Asked at the first token of the name:" in capsys.readouterr().out
+    assert "Asked at the first token of the name, names by its gain:" in capsys.readouterr().out

@@ -32,16 +32,17 @@ def asked(value: str = "own") -> list[Returned]:
     return looked_up(model(value), DOCUMENTS, Bytes())
 
 
-def test_names_that_return_from_beyond_the_window_are_asked_for_twice_each() -> None:
+def test_names_that_return_from_beyond_the_window_are_asked_for_in_three_views() -> None:
     found = asked()
     assert {each.name for each in found if each.document == "one"} == {"alphabet", "near"}
     assert {each.name for each in found if each.document == "two"} == {"zenith_2", "near"}
     for document, name in (("one", "alphabet"), ("two", "zenith_2")):
         places = [each.first for each in names(FAR.replace("alphabet", name), Bytes().spans(FAR)) if each.text == name]
         mine = [each for each in found if (each.document, each.name) == (document, name)]
-        assert [each.token for each in mine if each.begins] == places[1:]
-        for each, place in zip([each for each in mine if not each.begins], places[1:], strict=True):
-            assert place <= each.token < place + len(name)
+        assert [each.token for each in mine if each.view == "first token"] == places[1:]
+        for view in ("name", "token"):
+            for each, place in zip([each for each in mine if each.view == view], places[1:], strict=True):
+                assert place <= each.token < place + len(name)
 
 
 def test_gains_are_those_of_an_evaluation() -> None:
@@ -51,10 +52,11 @@ def test_gains_are_those_of_an_evaluation() -> None:
         gain = results[0].documents[k].nats - results[96].documents[k].nats
         for each in found:
             if each.document == document.id:
-                start = each.token if each.begins else document.text.rindex(each.name, 0, each.token + len(each.name))
-                pieces = gain[start : start + (1 if each.begins else len(each.name))]
-                assert each.gain == pytest.approx(float(pieces.sum()), abs=1e-4)
-                assert each.begins or each.token == start + int(np.argmax(pieces))
+                start = document.text.rindex(each.name, 0, each.token + len(each.name))
+                pieces = gain[start : start + len(each.name)]
+                wanted = float(pieces.sum()) if each.view == "name" else gain[each.token]
+                assert each.gain == pytest.approx(wanted, abs=1e-4)
+                assert each.token == start + (0 if each.view == "first token" else int(np.argmax(pieces)))
 
 
 @pytest.mark.parametrize("value", ["own", "next"])
@@ -93,7 +95,7 @@ def test_a_memory_that_no_longer_holds_the_name_is_not_asked() -> None:
 
 
 def one(document: str, name: str, gain: float, found: bool = False, random: float = 0.1) -> Returned:
-    return Returned(document, name, 7, False, float(gain), found, random)
+    return Returned(document, name, 7, "name", float(gain), found, random)
 
 
 def test_groups_hold_each_name_of_a_document_once_and_none_is_in_both() -> None:
