@@ -87,10 +87,15 @@ def pair_lines(found: Record) -> list[str]:
     """What two processes took, beside what was told of them."""
     if (of := found["pair"]) is None:
         return []
+    parts, told = (
+        ", ".join(f"{name} {took:.2f}" for name, took in of[key].items() if name != "search" or key == "told_parts")
+        for key in ("parts", "told_parts")
+    )
     return [
         f"two processes with half of {of['entries']:,} entries each: {of['measured_ms']:.2f} ms a token, told "
-        f"{of['told_ms']:.2f} ({of['told_ms'] / of['measured_ms'] - 1:+.0%}); one process with all: "
-        f"{of['one_process_ms']:.2f}; of the best of all they found {of['same']:.3f}"
+        f"{of['told_ms']:.2f} ms ({of['told_ms'] / of['measured_ms'] - 1:+.0%}); one process with all: "
+        f"{of['one_process_ms']:.2f}; of the best of all they found {of['same']:.3f}",
+        f"of that measured: {parts}, where the slower one searched for {of['parts']['search']:.2f}; told: {told}",
     ]
 
 
