@@ -9,6 +9,8 @@ import time
 import traceback
 from collections.abc import Callable
 
+import torch._dynamo  # noqa: F401  # DistributedDataParallel imports it, else on each rank anew
+
 LIMIT = 240  # seconds after which ranks that hang are killed
 
 

@@ -15,7 +15,7 @@ def faults(tmp_path_factory: pytest.TempPathFactory) -> Any:
     [
         ("lanes", "lanes 3 count all ranks together and cannot be dealt evenly to 2 ranks: take a multiple of 2"),
         ("flag", "--train.lames: unknown flag (did you mean '--train.lanes'?)"),
-        ("command", "eval runs in one process: start it without torchrun; of several ranks is train"),
+        ("command", "eval runs in one process: start it without torchrun; of several ranks are train and finetune"),
         ("one machine lacks the texts", "rank 1: "),
         ("one machine lacks the folder", "rank 1: "),
         ("alone", "parallel 'fsdp' is for several ranks, and this is one process: start it with torchrun"),

@@ -6,9 +6,10 @@ from typing import Any, Literal
 
 from mnemon.cli import say
 from mnemon.cli.flags import changed, first_word, parse, value_of, with_sections
-from mnemon.cli.trained import Resume, resumed, shown
+from mnemon.cli.trained import Job, Resume, of_all_ranks, resumed, shown, steps_of
 from mnemon.config import Problem, nearest, read_json
-from mnemon.train.finetune import CONFIG, RATES, FinetuneConfig, finetune, read_finetune, resume_finetune, tuning
+from mnemon.train.finetune import CONFIG, RATES, finetune, read_finetune, resume_finetune, tuning
+from mnemon.train.ranks import speaks
 
 PROG = "mnemon finetune"
 
@@ -40,10 +41,13 @@ class Start:
 
 
 def run(words: list[str]) -> None:
-    further = resumed(words, PROG, Resume)
+    of_all_ranks(partial(_job, words))()
+
+
+def _job(words: list[str]) -> Job:
+    further = resumed(words, PROG)
     if further is not None:
-        _resume(further)
-        return
+        return _resume(further)
     host, rest = first_word(words, Start, f"{PROG} MODEL")
     learns = value_of(rest, "--learns") or "queries"
     if learns not in RATES:
@@ -61,30 +65,27 @@ def run(words: list[str]) -> None:
         checkpointing=command.checkpointing,
         download=command.download,
     )
-    _show(partial(finetune, config, command.out), config, command.out, command.json)
+    job = partial(finetune, config, command.out)
+    return partial(_show, job, config.train.steps, command.out, command.json)
 
 
-def _resume(command: Resume) -> None:
-    out, steps = command.resume, command.train_section.steps
-    config, _ = read_finetune(out)
-    if steps is not None:
-        config = config.replace(train__steps=steps)
-    _show(partial(resume_finetune, out, steps=steps), config, out, command.json)
+def _resume(command: Resume) -> Job:
+    out, further = command.resume, command.train_section
+    job = partial(resume_finetune, out, steps=further.steps, parallel=further.parallel)
+    total = steps_of(lambda: read_finetune(out)[0], further.steps)
+    return partial(_show, job, total, out, command.json)
 
 
-def _show(job: Callable[..., Any], config: FinetuneConfig, out: Path, as_json: bool) -> None:
+def _show(job: Callable[..., Any], total: int, out: Path, as_json: bool) -> None:
     """Run the job under a progress bar and print where it stands at its end."""
-    total = config.train.steps
     last = shown(job, total, out, CONFIG, PROG)
-    value = {
-        "folder": str(out),
-        "learns": config.learns,
-        **last,
-        "skipped": read_json(out / "corpus.json")["skipped"],
-    }
+    if not speaks():
+        return
+    config, skipped = read_finetune(out)[0], read_json(out / "corpus.json")["skipped"]
+    value = {"folder": str(out), "learns": config.learns, **last, "skipped": skipped}
     ended = f", loss {last['loss']:.4f}" if last else ", nothing left to do"
     say.result(
         value,
         as_json,
-        lambda: f"{out}: {config.learns} of {config.host}, {total} steps{ended}{say.skipped(value['skipped'])}",
+        lambda: f"{out}: {config.learns} of {config.host}, {total} steps{ended}{say.skipped(skipped)}",
     )

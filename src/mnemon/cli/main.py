@@ -26,7 +26,7 @@ COMMANDS = {
     "bench": "measure training speed, or what an index finds",
 }
 
-ON_RANKS = ("train",)  # what several processes do together
+ON_RANKS = ("train", "finetune")  # what several processes do together
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -61,7 +61,9 @@ def _dispatch(words: list[str]) -> None:
         case [name, *_] if name in COMMANDS and name not in ON_RANKS and int(os.environ.get("WORLD_SIZE", "1")) > 1:
             if os.environ.get("RANK", "0") != "0":
                 raise SystemExit(2)  # rank 0 says it
-            raise Problem(f"{name} runs in one process: start it without torchrun; of several ranks is {ON_RANKS[0]}")
+            raise Problem(
+                f"{name} runs in one process: start it without torchrun; of several ranks are {' and '.join(ON_RANKS)}"
+            )
         case [name, *rest] if name in COMMANDS:
             importlib.import_module(f"mnemon.cli.{name.replace('-', '_')}").run(rest)
         case _:

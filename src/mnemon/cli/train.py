@@ -2,17 +2,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
-
-import tyro
+from typing import Any
 
 from mnemon.cli import say
 from mnemon.cli.flags import changed, first_word, of_kinds, parse, with_sections
-from mnemon.cli.trained import Further, Resume, resumed, shown
-from mnemon.config import Problem, read_json
+from mnemon.cli.trained import Job, Resume, of_all_ranks, resumed, shown, steps_of
+from mnemon.config import read_json
 from mnemon.recipes import recipe
-from mnemon.train import RunConfig, read_config, resume, train
-from mnemon.train.config import Parallel
+from mnemon.train import read_config, resume, train
 from mnemon.train.ranks import speaks
 
 PROG = "mnemon train"
@@ -38,31 +35,12 @@ class Start:
     """print one JSON value at the end"""
 
 
-@dataclass(frozen=True, kw_only=True)
-class FurtherOnRanks(Further):
-    parallel: Parallel | None = None
-    """how several ranks hold the weights from now on (default: as it was begun)"""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ResumeOnRanks(Resume):
-    """Continue a training from its newest checkpoint, on as many ranks as before or on others."""
-
-    train_section: Annotated[FurtherOnRanks, tyro.conf.arg(name="train")] = FurtherOnRanks()
-
-
 def run(words: list[str]) -> None:
-    try:
-        job = _job(words)
-    except Problem:
-        if speaks():
-            raise
-        raise SystemExit(2) from None  # all ranks were given the same words
-    job()
+    of_all_ranks(partial(_job, words))()
 
 
-def _job(words: list[str]) -> Callable[[], None]:
-    further = resumed(words, PROG, ResumeOnRanks)
+def _job(words: list[str]) -> Job:
+    further = resumed(words, PROG)
     if further is not None:
         return _resume(further)
     name, rest = first_word(words, Start, f"{PROG} RECIPE")
@@ -74,20 +52,18 @@ def _job(words: list[str]) -> Callable[[], None]:
     wanted = {name: True for name in ("strict", "download", "partial") if getattr(command, name)}
     config = config.replace(data=config.data.replace(**wanted))
     job = partial(train, config, command.out, start_from=command.start_from)
-    return partial(_show, job, config, command.out, command.json)
+    return partial(_show, job, config.train.steps, command.out, command.json)
 
 
-def _resume(command: ResumeOnRanks) -> Callable[[], None]:
-    out, steps, config = command.resume, command.train_section.steps, read_config(command.resume)
-    if steps is not None:
-        config = config.replace(train__steps=steps)
-    job = partial(resume, out, steps=steps, parallel=command.train_section.parallel)
-    return partial(_show, job, config, out, command.json)
+def _resume(command: Resume) -> Job:
+    out, further = command.resume, command.train_section
+    job = partial(resume, out, steps=further.steps, parallel=further.parallel)
+    total = steps_of(partial(read_config, out), further.steps)
+    return partial(_show, job, total, out, command.json)
 
 
-def _show(job: Callable[..., Any], config: RunConfig, out: Path, as_json: bool) -> None:
+def _show(job: Callable[..., Any], total: int, out: Path, as_json: bool) -> None:
     """Run the job under a progress bar and print where the run stands at its end."""
-    total = config.train.steps
     last = shown(job, total, out, "config.json", PROG)
     if not speaks():
         return

@@ -3,14 +3,16 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import tyro
 from rich.console import Console
 
 from mnemon.cli.flags import parse
 from mnemon.cli.progress import Phases, Steps
+from mnemon.config import Problem
 from mnemon.train import Record
+from mnemon.train.config import Parallel
 from mnemon.train.ranks import speaks
 
 
@@ -18,11 +20,13 @@ from mnemon.train.ranks import speaks
 class Further:
     steps: int | None = None
     """train to this step (default: as it was begun)"""
+    parallel: Parallel | None = None
+    """how several ranks hold the weights from now on (default: as it was begun)"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Resume:
-    """Continue a training from its newest checkpoint."""
+    """Continue a training from its newest checkpoint, on as many ranks as before or on others."""
 
     resume: Path
     """folder to continue"""
@@ -31,13 +35,33 @@ class Resume:
     """print one JSON value at the end"""
 
 
-Resumes = TypeVar("Resumes", bound=Resume)
+Job = Callable[[], None]
 
 
-def resumed(words: list[str], prog: str, kind: type[Resumes]) -> Resumes | None:
-    """What the words ask for, where it is to continue a training; `kind` has the flags."""
+def of_all_ranks(asked: Callable[[], Job]) -> Job:
+    """The job that words ask for; all ranks were given the same, and what is wrong with them one says."""
+    try:
+        return asked()
+    except Problem:
+        if speaks():
+            raise
+        raise SystemExit(2) from None
+
+
+def resumed(words: list[str], prog: str) -> Resume | None:
+    """What the words ask for, where it is to continue a training."""
     asked = any(word.partition("=")[0] == "--resume" for word in words)
-    return parse(kind, words, prog) if asked else None
+    return parse(Resume, words, prog) if asked else None
+
+
+def steps_of(read: Callable[[], Any], further: int | None) -> int:
+    """The last step of a training that is continued; a config that cannot be read is said by who continues it."""
+    if further is not None:
+        return further
+    try:
+        return int(read().train.steps)
+    except Problem:
+        return 0
 
 
 def shown(job: Callable[..., Any], total: int, out: Path, config: str, prog: str) -> Record:

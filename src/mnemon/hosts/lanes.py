@@ -193,25 +193,33 @@ class LaneMemory(Source):
 
     def tensors(self) -> dict[str, Tensor]:
         """What is remembered, by name, for a checkpoint; between `commit` and `begin`."""
-        found = {"seen": self._seen, "written": self._written}
+        found = {"position": self._seen, "written": self._written}
         for at, layer in self._layers.items():
             if layer.store is not None:
-                found |= {f"{at}.{name}": tensor for name, tensor in layer.store.tensors().items()}
+                found |= {f"{at}.store.{name}": tensor for name, tensor in layer.store.tensors().items()}
             if layer.last is not None:
                 found[f"{at}.last"] = layer.last
         return found
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
         """Take over what `tensors` gave."""
-        self._seen, self._written = tensors["seen"].clone(), tensors["written"].clone()
+        tensors = tensors if "position" in tensors else _renamed(tensors)
+        self._seen, self._written = tensors["position"].clone(), tensors["written"].clone()
         for at in self._layers:
             self._layers[at] = fresh = _Layer()
-            if f"{at}.keys" in tensors:
-                stored = {
-                    name.removeprefix(f"{at}."): each for name, each in tensors.items() if name.startswith(f"{at}.")
-                }
+            start = f"{at}.store."
+            stored = {name.removeprefix(start): each for name, each in tensors.items() if name.startswith(start)}
+            if stored:
                 fresh.store = RingKind().loaded(stored, self.size)
                 fresh.last = tensors.get(f"{at}.last")
+
+
+def _renamed(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What was saved when stores had no name of their own, by today's names."""
+    parts = {name: name.partition(".") for name in tensors}
+    kept = {at for at, (_, _, said) in parts.items() if not said or said == "last"}
+    named = {at: at if at in kept else f"{layer}.store.{said}" for at, (layer, _, said) in parts.items()}
+    return {"position" if name == "seen" else named[name]: tensor for name, tensor in tensors.items()}
 
 
 def _taken(x: Float[Tensor, "b g t d"], first: Int[Tensor, " b"]) -> Float[Tensor, "b g n d"]:

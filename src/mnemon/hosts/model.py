@@ -13,6 +13,7 @@ from mnemon.config import Problem
 from mnemon.hosts.lanes import Fresh, LaneMemory
 from mnemon.hosts.memory import Memory
 from mnemon.hosts.segments import prefix
+from mnemon.hosts.support import layers
 from mnemon.model import Output
 from mnemon.ops import wide
 
@@ -106,6 +107,11 @@ class HostModel(nn.Module):
         self.negatives, self.size = negatives, size
         self._memory = [memory]  # in a list: it is no part of the module
         self._short = "logits_to_keep" in inspect.signature(self.host.forward).parameters
+
+    @property
+    def layers(self) -> nn.ModuleList:
+        """The host's, one after the other."""
+        return layers(self.host)
 
     def init_state(self, rows: int, memory: int | None = None) -> HostState:
         """Rows that remember nothing yet; `memory`: entries of each, instead of the config's."""

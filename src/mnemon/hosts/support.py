@@ -161,6 +161,13 @@ def attentions(model: nn.Module) -> dict[int, nn.Module]:
     return dict(sorted(found.items()))
 
 
+def layers(model: nn.Module) -> nn.ModuleList:
+    """The decoder's layers, those without attention too."""
+    inside = set(attentions(model).values())
+    lists = [module for module in model.modules() if isinstance(module, nn.ModuleList)]
+    return next(each for each in lists if inside & set(each.modules()))  # outermost first
+
+
 def window(attention: nn.Module) -> int | None:
     """How many tokens a layer with a sliding window sees; None for one that sees everything."""
     layer: Any = attention

@@ -1,4 +1,5 @@
-from typing import Literal, Self
+from collections.abc import Callable
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -76,6 +77,14 @@ class RunConfig(Config):
     model: ModelConfig
     data: DataConfig = DataConfig()
     train: TrainConfig = TrainConfig()
+
+
+def patience_of(read: Callable[[], Any]) -> float:
+    """`patience` of a config that is yet to be read; where it cannot be, that is said once all ranks have met."""
+    try:
+        return float(read().train.patience)
+    except Problem:
+        return TrainConfig().patience
 
 
 def dealt(config: TrainConfig, segment: int) -> TrainConfig:

@@ -69,6 +69,10 @@ class Engine(ABC):
         """Take over whole weights and moments: of each, what this rank holds."""
 
     @abstractmethod
+    def gather(self) -> None:
+        """Every rank holds all weights whole from now on; the training is over."""
+
+    @abstractmethod
     def moments(self) -> dict[str, Tensor]:
         """What this rank has to write of the optimisers' state, as `parameter/quantity`."""
 
@@ -113,6 +117,9 @@ class Whole(Engine):
 
     def places(self) -> dict[str, Place]:
         return {}
+
+    def gather(self) -> None:
+        """They are whole."""
 
     def load(self, weights: Mapping[str, Tensor], moments: Mapping[str, Tensor]) -> None:
         if weights.keys() != learned(self.model).keys():

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from mnemon.config import Config, Problem, read_json, write_json
+from mnemon.config import Config, Problem, read_json, told, write_json
 from mnemon.data import Corpus, DataConfig, Lanes, load_corpus
 from mnemon.hosts import (
     HostModel,
@@ -21,8 +21,9 @@ from mnemon.hosts import (
 )
 from mnemon.hosts.tokens import plain_tokenizer
 from mnemon.train.checkpoint import newest
-from mnemon.train.config import TrainConfig, dealt
-from mnemon.train.randomness import seeded
+from mnemon.train.config import Parallel, TrainConfig, dealt, dealt_rows, patience_of
+from mnemon.train.randomness import part_ways, seeded
+from mnemon.train.ranks import Ranks, joined
 from mnemon.train.run import pick_device
 from mnemon.train.session import OnStep, Session, described
 from mnemon.train.trainer import Trainer
@@ -67,51 +68,74 @@ def tuning(host: str, learns: Learns) -> FinetuneConfig:
 def finetune(
     config: FinetuneConfig, out: Path | str, corpus: Corpus | None = None, on_step: OnStep | None = None
 ) -> Path:
-    """Fine-tune a host with its memory live, into the folder `out`, which must be new or empty.
+    """Fine-tune a host with its memory live, into the folder `out`, which must be new or empty; under torchrun together
+    with other ranks.
 
     Documents are read as `HostModel` reads them. In the end `out` is a folder that `load_host` loads, and
     `from_pretrained` without the memory. Ctrl-C saves a checkpoint after the current step.
     """
-    out = Path(out)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise Problem(f"{out}: already there; choose another folder, or continue with --resume")
-    with seeded(config.train.seed, pick_device(config.train.device), config.train.threads):
-        memory = _host(config)
-        digest = weights_digest(memory.model)
-        session = _session(config, memory, out, corpus)
-        out.mkdir(parents=True, exist_ok=True)
-        write_json(out / "corpus.json", described(session.corpus))
-        session.begin()
-        _write(out, config, digest)  # last: a folder with a config can be resumed
-        session.run(on_step)
-        save_host(memory, out)
+    out, train = Path(out), config.train
+    with joined(train.parallel, train.patience) as ranks:
+        with ranks.together():
+            if out.exists() and (not out.is_dir() or any(out.iterdir())):
+                raise Problem(f"{out}: already there; choose another folder, or continue with --resume")
+            dealt_rows(train, ranks.size)  # before anything is read
+            device = pick_device(train.device)
+        with seeded(train.seed, device, train.threads):
+            with ranks.together():
+                memory = _host(config)
+                digest = weights_digest(memory.model)
+            session = _session(config, memory, out, corpus, ranks)
+            ranks.agree(f"weights in {config.host}", digest)
+            if ranks.first:
+                with told(out):
+                    out.mkdir(parents=True, exist_ok=True)
+                write_json(out / "corpus.json", described(session.corpus))
+            session.begin()
+            if ranks.first:
+                _write(out, config, digest)  # last: a folder with a config can be resumed
+            session.run(on_step)
+            _save(memory, session)
     return out
 
 
 def resume_finetune(
-    out: Path | str, corpus: Corpus | None = None, on_step: OnStep | None = None, steps: int | None = None
+    out: Path | str,
+    corpus: Corpus | None = None,
+    on_step: OnStep | None = None,
+    steps: int | None = None,
+    parallel: Parallel | None = None,
 ) -> Path:
     """Continue a fine-tuning from its newest checkpoint, to the losses that it would have had without interruption.
 
-    `steps`: to this step instead of the one in its config.
+    `steps`: to this step instead of the one in its config. `parallel`: hold the weights in this way. The ranks may be
+    more or fewer than before.
     """
     out = Path(out)
-    config, digest = read_finetune(out)
-    if steps is not None:
-        config = config.replace(train__steps=steps)
-    checkpoint = newest(out / "checkpoints")
-    done = checkpoint.values["step"]
-    if done > config.train.steps:
-        raise Problem(f"{out}: already trained for {done} steps, more than {config.train.steps}")
-    with seeded(config.train.seed, pick_device(config.train.device), config.train.threads):
-        memory = _host(config)
-        if weights_digest(memory.model) != digest:
-            raise Problem(f"{config.host}: other weights than when {out} was begun; restore them to continue")
-        session = _session(config, memory, out, corpus)
-        session.load(checkpoint)
-        _write(out, config, digest)
-        session.run(on_step)
-        save_host(memory, out)
+    changes = {"train__steps": steps, "train__parallel": parallel}
+    with joined("auto", patience_of(lambda: read_finetune(out)[0])) as ranks:
+        with ranks.together():
+            config, digest = read_finetune(out)
+            config = config.replace(**{name: value for name, value in changes.items() if value is not None})
+            device = pick_device(config.train.device)
+        checkpoint = newest(out / "checkpoints", ranks)
+        with ranks.together():
+            dealt_rows(config.train, ranks.size)
+            done = checkpoint.values["step"]
+            if done > config.train.steps:
+                raise Problem(f"{out}: already trained for {done} steps, more than {config.train.steps}")
+        with seeded(config.train.seed, device, config.train.threads):
+            with ranks.together():
+                memory = _host(config)
+                if weights_digest(memory.model) != digest:
+                    raise Problem(f"{config.host}: other weights than when {out} was begun; restore them to continue")
+            session = _session(config, memory, out, corpus, ranks)
+            with ranks.together():
+                session.load(checkpoint)
+            if ranks.first:
+                _write(out, config, digest)
+            session.run(on_step)
+            _save(memory, session)
     return out
 
 
@@ -140,8 +164,8 @@ def _host(config: FinetuneConfig) -> Memory:
     return memory
 
 
-def _session(config: FinetuneConfig, memory: Memory, out: Path, corpus: Corpus | None) -> Session:
-    assert memory.tokenizer is not None
+def _learner(config: FinetuneConfig, memory: Memory) -> HostModel:
+    """The host as it reads documents, with what it learns."""
     if config.equal_start is not None:
         if config.learns not in ("queries", "all"):
             raise Problem(
@@ -151,14 +175,37 @@ def _session(config: FinetuneConfig, memory: Memory, out: Path, corpus: Corpus |
     let_learn(memory, config.learns, config.lora)
     if config.checkpointing:
         memory.model.activation_checkpointing_enable()
-    model = HostModel(memory, config.negatives, None if config.remember else 0)
-    train = dealt(config.train, model.segment)
-    if train.segment != model.segment:
-        raise Problem(
-            f"train.segment {train.segment}: a segment is memory.segment less memory.overlap and special tokens, "
-            f"{model.segment}; leave it out"
-        )
-    corpus = load_corpus(config.data.source, config.data) if corpus is None else corpus
+    return HostModel(memory, config.negatives, None if config.remember else 0)
+
+
+def _session(config: FinetuneConfig, memory: Memory, out: Path, corpus: Corpus | None, ranks: Ranks) -> Session:
+    with ranks.together():
+        model = _learner(config, memory)
+        train = dealt(config.train, model.segment)
+        if train.segment != model.segment:
+            raise Problem(
+                f"train.segment {train.segment}: a segment is memory.segment less memory.overlap and special tokens, "
+                f"{model.segment}; leave it out"
+            )
+        rows = dealt_rows(train, ranks.size)
+        if config.negatives >= rows:
+            raise Problem(
+                f"negatives {config.negatives}: a lane finds entries of the lanes beside it, in its micro-batch and on "
+                f"its rank, and these are {rows - 1}; take more lanes or fewer negatives"
+            )
+        corpus = load_corpus(config.data.source, config.data) if corpus is None else corpus
+    ranks.agree("texts", corpus.fingerprint)
+    assert memory.tokenizer is not None
     tokenizer = plain_tokenizer(memory.tokenizer)
     lanes = Lanes(corpus.train, tokenizer, train.lanes, model.segment, train.seed, part=train.part)
-    return Session(out, Trainer(model, train), lanes, corpus, lambda weights: None)
+    part_ways(train.seed, ranks.rank)  # adapters and vectors began alike, dropout does not go on so
+    return Session(out, Trainer(model, train, ranks), lanes, corpus, lambda weights: None)
+
+
+def _save(memory: Memory, session: Session) -> None:
+    """Write what was learnt for whoever loads a host."""
+    session.trainer.engine.gather()
+    with session.ranks.together():
+        if session.ranks.first:
+            with told(session.out):
+                save_host(memory, session.out)

@@ -5,7 +5,7 @@ from mnemon.data import Corpus, Lanes, Tokenizer, load_corpus, load_tokenizer, m
 from mnemon.index import find_store
 from mnemon.model import ModelConfig, Transformer
 from mnemon.train.checkpoint import newest
-from mnemon.train.config import Parallel, RunConfig, dealt, dealt_rows
+from mnemon.train.config import Parallel, RunConfig, dealt, dealt_rows, patience_of
 from mnemon.train.randomness import seeded
 from mnemon.train.ranks import Ranks, joined
 from mnemon.train.run import (
@@ -49,6 +49,7 @@ def train(
             corpus = load_corpus(config.data.source, config.data) if corpus is None else corpus
             tokenizer = _tokenizer(config, corpus, tokenizer, start_from)
             config = _resolved(config, tokenizer)
+        ranks.agree("texts", corpus.fingerprint)
         with seeded(config.train.seed, device, config.train.threads, ranks.rank):
             with ranks.together():
                 model = config.model.build(config.train.seed)
@@ -82,9 +83,9 @@ def resume(
     """
     out = Path(out)
     changes = {"train__steps": steps, "train__parallel": parallel}
-    config = read_config(out).replace(**{name: value for name, value in changes.items() if value is not None})
-    with joined("auto", config.train.patience) as ranks:
+    with joined("auto", patience_of(lambda: read_config(out))) as ranks:
         with ranks.together():
+            config = read_config(out).replace(**{name: value for name, value in changes.items() if value is not None})
             device = pick_device(config.train.device)
             tokenizer = load_tokenizer(out / "tokenizer.json")
         checkpoint = newest(out / "checkpoints", ranks)
@@ -95,6 +96,7 @@ def resume(
             if done > config.train.steps:
                 raise Problem(f"{out}: already trained for {done} steps, more than {config.train.steps}")
             corpus = load_corpus(config.data.source, config.data) if corpus is None else corpus
+        ranks.agree("texts", corpus.fingerprint)
         with seeded(config.train.seed, device, config.train.threads, ranks.rank):
             model = config.model.build(config.train.seed).to(device)
             session = _session(out, config, model, corpus, tokenizer, ranks)

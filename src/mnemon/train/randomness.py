@@ -12,7 +12,8 @@ def seeded(seed: int, device: torch.device, threads: int | None = None, rank: in
     """Random numbers from `seed`, others on each rank, and so many threads, inside; as they were before, afterwards."""
     before, held = random.getstate(), torch.get_num_threads()
     with torch.random.fork_rng([device] if device.type == "cuda" else [], device_type="cuda"):
-        torch.manual_seed(seed + rank * 1_000_003)
+        torch.manual_seed(seed)
+        part_ways(seed, rank)
         random.seed(seed)
         torch.set_num_threads(threads or held)
         try:
@@ -20,6 +21,12 @@ def seeded(seed: int, device: torch.device, threads: int | None = None, rank: in
         finally:
             random.setstate(before)
             torch.set_num_threads(held)
+
+
+def part_ways(seed: int, rank: int) -> None:
+    """From here on every rank but the first draws numbers of its own; what was drawn before is the same on all."""
+    if rank:
+        torch.manual_seed(seed + rank * 1_000_003)
 
 
 def random_state(device: torch.device) -> tuple[dict[str, Tensor], list[Any]]:

@@ -1,5 +1,6 @@
 """The processes that train one model together: which of them this one is, and what they tell each other."""
 
+import atexit
 import contextlib
 import json
 import os
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from mnemon.config import Problem
 
-START = "torchrun --nproc-per-node 2 -m mnemon train"
+START = "torchrun --nproc-per-node 2 -m mnemon"
 
 
 class Agreed(Problem):
@@ -56,6 +57,13 @@ class Ranks:
         texts = [torch.zeros(longest, dtype=torch.uint8) for _ in range(self.size)]
         dist.all_gather(texts, torch.nn.functional.pad(own, (0, longest - len(own))), group=self.group)
         return [json.loads(bytes(text[: int(n)].tolist())) for text, n in zip(texts, lengths, strict=True)]
+
+    def agree(self, what: str, value: Any) -> None:
+        """Each rank has read something for itself: what must be the same on all of them, by a JSON value of it."""
+        said = self.gather(value)
+        other = next((rank for rank, each in enumerate(said) if each != said[0]), None)
+        if other is not None:
+            raise Agreed(f"rank {other} found other {what} than rank 0: all ranks must be given the same")
 
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
@@ -113,6 +121,9 @@ def joined(parallel: str, patience: float) -> Iterator[Ranks]:
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     store = _met(patience)
+    # DistributedDataParallel holds the group too. Were it the last, it would end the group's threads under Python's
+    # lock, which one of them may be waiting for: a job that is done would never leave.
+    atexit.register(id, dist.group.WORLD)
     try:
         with left_behind():
             yield Ranks(dist.get_rank(), dist.get_world_size())

@@ -148,6 +148,17 @@ class Sharded(Engine):
                 taken[key] = _cut(value, each_held.place if whole else None)
         unflatten(self.optimizers, {name: cast(nn.Parameter, each.held) for name, each in held.items()}, taken)
 
+    @torch.no_grad()
+    def gather(self) -> None:
+        whole: dict[int, nn.Parameter] = {}  # a weight that two modules share is one weight afterwards too
+        for module in self.model.modules():
+            for name, parameter in list(module.named_parameters(recurse=False)):
+                if isinstance(parameter, DTensor):
+                    if id(parameter) not in whole:
+                        full = cast(DTensor, parameter.detach()).full_tensor()
+                        whole[id(parameter)] = nn.Parameter(full, parameter.requires_grad)
+                    setattr(module, name, whole[id(parameter)])
+
     @property
     def _like(self) -> Tensor:
         return local(next(self.model.parameters()))

@@ -46,9 +46,9 @@ def test_a_lane_remembers_what_reading_the_same_text_remembers(sees: str, value:
     read(lanes, ids)
     held = lanes.tensors()
     for layer in memory.layers:
-        torch.testing.assert_close(held[f"{layer}.keys"][0, :, :23], document.keys[layer])
-        torch.testing.assert_close(held[f"{layer}.values"][0, :, :23], document.values[layer])
-    assert held["1.positions"][0, :23].tolist() == document.positions.tolist()
+        torch.testing.assert_close(held[f"{layer}.store.keys"][0, :, :23], document.keys[layer])
+        torch.testing.assert_close(held[f"{layer}.store.values"][0, :, :23], document.values[layer])
+    assert held["1.store.positions"][0, :23].tolist() == document.positions.tolist()
 
 
 @pytest.mark.parametrize("merge", ["joint", "gated"])
@@ -73,7 +73,7 @@ def test_lanes_of_any_family_remember_what_reading_remembers(name: str) -> None:
     read(lanes, ids)
     (document,), held = memory.documents, lanes.tensors()
     for layer in memory.layers:
-        torch.testing.assert_close(held[f"{layer}.keys"][0, :, :13], document.keys[layer])
+        torch.testing.assert_close(held[f"{layer}.store.keys"][0, :, :13], document.keys[layer])
 
 
 def test_rows_never_see_each_other() -> None:
@@ -106,7 +106,7 @@ def test_the_oldest_entries_go_first() -> None:
     memory, ids = attached(size=10, top_k=10, positions="original"), tokens(1, 35)
     lanes = LaneMemory(memory, 1)
     read(lanes, ids)
-    assert sorted(lanes.tensors()["0.positions"][0].tolist()) == list(range(25, 35))
+    assert sorted(lanes.tensors()["0.store.positions"][0].tolist()) == list(range(25, 35))
 
 
 def test_a_row_without_tokens_remembers_nothing_new() -> None:
@@ -119,8 +119,8 @@ def test_a_row_without_tokens_remembers_nothing_new() -> None:
         lanes.begin(torch.tensor([False, False]))
         memory.model(ids)
         lanes.commit(torch.tensor([0, 2]))
-    assert lanes.tensors()["0.written"].tolist() == [3, 2]
-    assert lanes.tensors()["seen"].tolist() == [3, 2]
+    assert lanes.tensors()["0.store.written"].tolist() == [3, 2]
+    assert lanes.tensors()["position"].tolist() == [3, 2]
 
 
 def test_repeated_tokens_are_remembered_once_and_held_back_where_merged_jointly() -> None:
@@ -135,10 +135,10 @@ def test_repeated_tokens_are_remembered_once_and_held_back_where_merged_jointly(
         assert torch.equal(memory.model(ids).logits, plain)
         lanes.commit(torch.tensor([5]))
     held = lanes.tensors()
-    assert held["0.positions"][0, :8].tolist() == list(range(8))
+    assert held["0.store.positions"][0, :8].tolist() == list(range(8))
     whole = LaneMemory(memory, 1)
     read(whole, ids, segment=8)
-    torch.testing.assert_close(held["0.keys"][:, :, :8], whole.tensors()["0.keys"][:, :, :8])
+    torch.testing.assert_close(held["0.store.keys"][:, :, :8], whole.tensors()["0.store.keys"][:, :, :8])
 
 
 def gradients(checkpointing: bool, negatives: int = 0) -> tuple[list[float], dict[str, Tensor], dict[str, Tensor], int]:
@@ -175,9 +175,9 @@ def test_checkpointing_changes_neither_gradients_nor_what_is_remembered(negative
     assert searched == searches == 2 * 3
     for name, grad in grads.items():
         torch.testing.assert_close(same[name], grad)
-    for name in ("seen", "written", "1.written"):
+    for name in ("position", "written", "1.store.written"):
         assert torch.equal(kept[name], held[name])
-    torch.testing.assert_close(kept["1.keys"][:, :, :15], held["1.keys"][:, :, :15])
+    torch.testing.assert_close(kept["1.store.keys"][:, :, :15], held["1.store.keys"][:, :, :15])
 
 
 def test_a_commit_before_backward_is_refused() -> None:
@@ -238,3 +238,13 @@ def test_afterwards_the_memory_answers_again() -> None:
     lanes = LaneMemory(memory, 2)
     read(lanes, ids)
     assert torch.equal(memory.model(ids).logits, plain)
+
+
+def test_what_was_saved_by_its_old_names_is_taken_over() -> None:
+    memory = attached(value="next")
+    lanes, again = LaneMemory(memory, 1), LaneMemory(memory, 1)
+    read(lanes, tokens(1, 11))
+    now = lanes.tensors()
+    old = {"seen" if name == "position" else name.replace(".store", ""): each for name, each in now.items()}
+    again.load(old)
+    torch.testing.assert_close(again.tensors(), now, rtol=0, atol=0, equal_nan=True)
