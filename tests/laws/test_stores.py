@@ -8,6 +8,7 @@ from torch import Tensor
 
 from kinds import STORE_KINDS
 from mnemon.index import INDEXES, STORES, Store, find_store
+from mnemon.ops import partial_neighbours
 from mnemon.pools import CacheConfig, KNNConfig, PoolsConfig
 from models import awake, read, small, text
 from stores import DIM, HEADS, LITE, ROWS, Stream
@@ -110,16 +111,69 @@ def test_shuffled_values_keep_their_position_and_lose_their_key(name: str) -> No
 def test_a_store_is_saved_and_loaded_and_goes_on_alike(name: str) -> None:
     rows = stream(name)
     rows.write([5, 0, 9])
-    twin = STORE_KINDS[name][0].loaded(saved(rows.store), rows.size)
+    twin = STORE_KINDS[name][0].loaded(rows.store.tensors(), rows.size)
     assert twin.size == rows.size
     rows.check(twin)
+    saved_rows = rows.held.copy()
     rows.reset([True, False, False])
     rows.write([1, 3, 4])
     rows.check()
+    rows.held = saved_rows
+    rows.check(twin)
     twin.reset(torch.tensor([False, False, True]))
     found = twin.find(torch.randn(ROWS, HEADS, 1, DIM), 7, torch.arange(ROWS))
     assert found is not None
     assert found.valid.sum(-1).tolist() == [[[5]] * HEADS, [[0]] * HEADS, [[0]] * HEADS], "a store of its own"
+
+
+@pytest.mark.parametrize("name", STORE_KINDS)
+def test_what_was_found_is_refused_once_more_is_written_or_a_copy_that_stays(name: str) -> None:
+    rows = stream(name)
+    rows.write([9, 4, 7])
+    q = torch.randn(ROWS, HEADS, 2, DIM)
+    found = rows.store.find(q, 3, torch.arange(ROWS))
+    assert found is not None
+    before = partial_neighbours(q, found).o
+    rows.write([2, 1, 9])
+    try:
+        after = partial_neighbours(q, found).o
+    except RuntimeError as error:
+        assert "was written between search and use" in str(error)  # noqa: PT017  # either of the two is right
+    else:
+        torch.testing.assert_close(after, before, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", STORE_KINDS)
+def test_stores_of_one_kind_never_see_each_other_s_entries(name: str) -> None:
+    mine, theirs = stream(name), stream(name, 5)
+    theirs.count = [100, 200, 300]  # other entries, under other keys
+    mine.write([5, 0, 9])
+    theirs.write([2, 3, 0])
+    for each in (mine, theirs):
+        each.check()
+    mine.reset([True, True, True])
+    for each in (mine, theirs):
+        each.check()
+
+
+@pytest.mark.parametrize("name", [name for name in STORE_KINDS if name != "bucketed"])  # which says that it does not
+def test_keys_in_bfloat16_are_scored_in_float32_as_they_are_stored(name: str) -> None:
+    kind, tolerance = STORE_KINDS[name]
+    keys, values = torch.randn(2, ROWS, HEADS, 40, DIM).bfloat16()
+    positions, lengths, rows = torch.arange(40).expand(ROWS, -1), torch.tensor([40, 0, 33]), torch.arange(ROWS)
+    store, oracle = (each.empty(ROWS, HEADS, 40, DIM, keys) for each in (kind, find_store("exact")))
+    for each in (store, oracle):
+        each.write(keys, values, positions, lengths)
+    q = torch.randn(ROWS, HEADS, 5, DIM).bfloat16()
+    found, best = (each.find(q, 40, rows) for each in (store, oracle))
+    assert found is not None
+    assert best is not None
+    assert found.scores.dtype == torch.float32
+    torch.testing.assert_close(found.scores, best.scores, atol=max(6 * tolerance, 1e-5), rtol=1e-5)
+    for b, h in ((0, 1), (2, 0)):
+        at, ids = int(found.rows[b]), found.ids[b, h, 0][found.valid[b, h, 0]]
+        wanted = values[b, h, found.places()[b, h, 0][found.valid[b, h, 0]]]
+        torch.testing.assert_close(found.values[at, h, ids].float(), wanted.float(), atol=6 * tolerance, rtol=0)
 
 
 @pytest.mark.parametrize("name", STORE_KINDS)

@@ -22,6 +22,7 @@ def bucketed_search(
     Key j is dealt into bucket j mod B; of the B winners the best k = min(top_k, B, m) are kept. One of the true top k
     is lost when a better one shares its bucket: a share of B/k (1 - (1 - 1/B)^k) is found, 0.886 for 32 of 128.
     arXiv 2203.08913, section 3.3, released code, where B = top_k: every winner is kept, and 0.64 are found.
+    Scores are in the keys' dtype, as there: which of a bucket wins is approximate anyway.
     Deviation: exact ties go to one key; the released code averages their values.
     """
     k = min(top_k, buckets, keys.shape[-2])

@@ -28,7 +28,7 @@ def by_heads(
     *lead, t, d = queries.shape
     m = keys.shape[-2]
     k, n = min(top_k, m), math.prod(lead)
-    flat_q, flat_k = queries.detach().to(keys.dtype).reshape(n, t, d), keys.reshape(n, m, d)
+    flat_q, flat_k = queries.detach().to(scored(keys)).reshape(n, t, d), keys.reshape(n, m, d)
     scores = flat_q.new_full((n, t, k), -math.inf)
     ids = torch.zeros(n, t, k, dtype=torch.long, device=keys.device)
     mask = torch.ones(1, m, dtype=torch.bool, device=keys.device) if valid is None else valid
@@ -40,6 +40,11 @@ def by_heads(
     return scores.view(*lead, t, k), ids.view(*lead, t, k)
 
 
+def scored(keys: Tensor) -> torch.dtype:
+    """The dtype of scores: at least float32."""
+    return torch.promote_types(keys.dtype, torch.float32)
+
+
 def _one(q: Tensor, keys: Tensor, seen: Tensor, places: Tensor, k: int, build: Build) -> tuple[Tensor, Tensor]:
     """Scores and ids of one head; `places` are the entries that some query may see."""
     lost = int((~seen[:, places]).sum(-1).max())
@@ -47,7 +52,7 @@ def _one(q: Tensor, keys: Tensor, seen: Tensor, places: Tensor, k: int, build: B
     found = build(_numbers(keys[places]))(_numbers(q), asked)
     there = torch.from_numpy(found.astype(np.int64)).to(keys.device)
     ids = places[there.clamp(min=0)]
-    scores = (keys[ids] @ q.unsqueeze(-1)).squeeze(-1)
+    scores = (keys[ids].to(q.dtype) @ q.unsqueeze(-1)).squeeze(-1)
     gone = (there < 0) | ~seen.expand(len(q), -1).gather(-1, ids)
     scores, order = scores.masked_fill(gone, -math.inf).sort(dim=-1, descending=True, stable=True)
     ids = ids.gather(-1, order)

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mnemon.index.base import Store, StoreKind
+from mnemon.index.engine import scored
 from mnemon.index.exact import exact_search
 from mnemon.index.store import RingKind, RingStore
 from mnemon.ops import Neighbours
@@ -135,7 +136,7 @@ class KeptStore(Store):
         k = min(top_k, ring.used())
         if not k:
             return None
-        scores = q.new_full((*q.shape[:3], k), -math.inf, dtype=ring.keys.dtype)
+        scores = q.new_full((*q.shape[:3], k), -math.inf, dtype=scored(ring.keys))
         ids = torch.zeros(scores.shape, dtype=torch.long, device=q.device)
         for at, row in enumerate(rows.tolist()):
             limit = None if before is None else before[at]
@@ -170,10 +171,10 @@ class KeptStore(Store):
         """What the index of a row finds for queries [h t d], heads one after another."""
         kept = self.kept.get(row) or self._build(row)
         there = None if limit is None else (self.ring.positions[row].cpu(), limit)
-        scores, ids = [], []
+        dtype, scores, ids = scored(self.ring.keys), [], []
         for engine, queries, keys in zip(kept.engines, q, self.ring.keys[row], strict=True):
             slots = _standing(engine, kept, _numbers(queries), k, there).to(q.device)
-            products = torch.einsum("td,tad->ta", queries.to(keys.dtype), keys[slots.clamp(min=0)])
+            products = torch.einsum("td,tad->ta", queries.to(dtype), keys[slots.clamp(min=0)].to(dtype))
             best, order = products.masked_fill(slots < 0, -math.inf).topk(min(k, slots.shape[1]), dim=-1)
             scores.append(best)
             ids.append(slots.clamp(min=0).gather(-1, order))

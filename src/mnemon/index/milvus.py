@@ -14,7 +14,7 @@ from mnemon.index.base import Store, dealt
 from mnemon.index.fetched import fetched
 from mnemon.index.mapped_folder import StoreShape
 from mnemon.index.milvus_answers import joined
-from mnemon.index.milvus_connection import Connection
+from mnemon.index.milvus_connection import Connection, check_store_name
 from mnemon.index.milvus_tenant import MOST, Search, Tenant
 from mnemon.ops import Neighbours
 
@@ -40,6 +40,7 @@ class MilvusStore(Store):
     """
 
     def __init__(self, place: Place, name: str, shape: StoreShape):
+        check_store_name(name)
         collection = f"{place.collection}_{shape.dim}"
         place.connection.collection(collection, shape.dim, place.index, place.fingerprint)
         self.place, self.shape, self.size = place, shape, shape.size
@@ -121,8 +122,9 @@ class MilvusStore(Store):
                 keys[place], values[place] = found.keys[kept], found.values[kept]
                 positions[place], scores[place] = found.pos[kept], found.scores[kept]
         dtype = getattr(torch, self.shape.dtype)
-        k_there, v_there, z = (torch.from_numpy(x).to(q.device, dtype) for x in (keys, values, scores))
-        return fetched(k_there, v_there, torch.from_numpy(positions).to(q.device), z)
+        k_there, v_there = (torch.from_numpy(x).to(q.device, dtype) for x in (keys, values))
+        places, z = (torch.from_numpy(x).to(q.device) for x in (positions, scores))
+        return fetched(k_there, v_there, places, z)
 
     def _search(self, row: int, head: int, q: np.ndarray, k: int, limit: Tensor | None) -> Search | None:
         """What to ask for a row and head; None where nothing can be found.

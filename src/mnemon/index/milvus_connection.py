@@ -5,9 +5,11 @@ import copy
 import importlib
 import json
 import logging
+import re
 import socket
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlparse
@@ -109,27 +111,32 @@ class Connection:
         """Have a collection for keys of size `dim`, made here or found; a `Problem` where it is another model's."""
         if not self.ask(lambda client: client.has_collection(name, timeout=WITHIN)):
             self.ask(lambda client: self._make(client, name, dim, index))
+        if not self._check_collection(name, dim, index, fingerprint):
             said = json.dumps([FORMAT, dim, fingerprint])
             about = {"id": ABOUT, "tenant": said, "entry": 0, "pos": 0, "k": [0.0] * dim, "v": ""}
             self.ask(lambda client: client.insert(name, [about], timeout=WITHIN))
-        self.ask(lambda client: client.load_collection(name, timeout=WITHIN))
-        self._check_collection(name, dim, fingerprint)
 
-    def look(self, name: str, dim: int, fingerprint: str) -> None:
+    def look(self, name: str, dim: int, index: str, fingerprint: str) -> None:
         """A `Problem` where a collection is another model's; nothing where it is ours, or not there yet."""
         if self.ask(lambda client: client.has_collection(name, timeout=WITHIN)):
-            self.ask(lambda client: client.load_collection(name, timeout=WITHIN))
-            self._check_collection(name, dim, fingerprint)
+            self._check_collection(name, dim, index, fingerprint)
 
-    def _check_collection(self, name: str, dim: int, fingerprint: str) -> None:
+    def _check_collection(self, name: str, dim: int, index: str, fingerprint: str) -> bool:
+        """Whether it says whose it is; not yet, where it was just made, or its maker was killed."""
+        foreign = Problem(f"milvus {self.uri}: collection {name} is none of ours; give another name: collection=NAME")
+        fields = self.ask(lambda client: client.describe_collection(name, timeout=WITHIN))["fields"]
+        if not {"id", "tenant", "entry", "pos", "k", "v"} <= {field["name"] for field in fields}:
+            raise foreign
+        self._check_index(name, index)
+        self.ask(lambda client: client.load_collection(name, timeout=WITHIN))
         asked = {"filter": f'id == "{ABOUT}"', "output_fields": ["tenant"], "consistency_level": "Strong"}
+        said = self.ask(lambda client: client.query(name, timeout=WITHIN, **asked))
+        if not said:
+            return False
         try:
-            said = self.ask(lambda client: client.query(name, timeout=WITHIN, **asked))
             version, size, whose = json.loads(said[0]["tenant"])
-        except (Problem, IndexError, ValueError):
-            raise Problem(
-                f"milvus {self.uri}: collection {name} is none of ours; give another name: collection=NAME"
-            ) from None
+        except ValueError:
+            raise foreign from None
         if version != FORMAT:
             raise Problem(f"milvus {self.uri}: collection {name} has format {version}, this version reads {FORMAT}")
         if (size, whose) != (dim, fingerprint):
@@ -137,6 +144,19 @@ class Connection:
                 f"milvus {self.uri}: collection {name} was filled by another model: its heads have size {size} and its "
                 f"fingerprint is {whose!r}, here they are {dim} and {fingerprint!r}; give another name: collection=NAME"
             )
+        return True
+
+    def _check_index(self, name: str, index: str) -> None:
+        """What a search asks of an index that is another one, Milvus leaves out silently."""
+        kinds = {each["index_type"]: said for said, each in INDEXES.items()}
+        for made in self.ask(lambda client: client.list_indexes(name, field_name="k")):
+            about = self.ask(partial(_described, name, made))
+            there = kinds.get(about["index_type"], about["index_type"])
+            if there != index:
+                raise Problem(
+                    f"milvus {self.uri}: collection {name} has the index {there!r}, here it is {index!r}; say "
+                    f"index={there}, or give another name: collection=NAME"
+                )
 
     def _make(self, client: Any, name: str, dim: int, index: str) -> None:
         kinds = self._milvus.DataType
@@ -176,6 +196,25 @@ def pymilvus() -> Any:
         raise Problem("a memory in Milvus needs its client: pip install 'mnemon[milvus]'") from None
     for name in ("pymilvus", "milvus_lite"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # they write a traceback for every try that we repeat
+    return found
+
+
+def check_collection_name(name: str) -> None:
+    """A `Problem` where Milvus takes no collection of that name."""
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,199}", name):
+        raise Problem(
+            f"index milvus: {name!r} is no name of a collection: letters, digits and _, no digit first, at most 200"
+        )
+
+
+def check_store_name(name: str) -> None:
+    """A `Problem` where a name could stand for more than one store in what is asked of Milvus."""
+    if not re.fullmatch(r"[A-Za-z0-9 ._-]{1,128}", name):
+        raise Problem(f"milvus: {name!r} is no name of a store: letters, digits, spaces, ., - and _, at most 128")
+
+
+def _described(collection: str, index: str, client: Any) -> dict[str, Any]:
+    found: dict[str, Any] = client.describe_index(collection, index, timeout=WITHIN)
     return found
 
 

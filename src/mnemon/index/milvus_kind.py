@@ -8,7 +8,7 @@ from mnemon.config import Problem, nearest
 from mnemon.index.base import StoreKind
 from mnemon.index.mapped_folder import StoreShape
 from mnemon.index.milvus import MilvusStore, Place
-from mnemon.index.milvus_connection import INDEXES, Connection, pymilvus
+from mnemon.index.milvus_connection import INDEXES, Connection, check_collection_name, pymilvus
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,12 @@ class MilvusKind(StoreKind):
     def check(self) -> None:
         if self.index not in INDEXES:
             raise Problem(f"index milvus: {self.index!r} is no index of it{nearest(self.index, list(INDEXES))}")
+        check_collection_name(self.collection)
         pymilvus()
 
     def reach(self, dim: int) -> None:
         place = self.place()
-        place.connection.look(f"{place.collection}_{dim}", dim, place.fingerprint)
+        place.connection.look(f"{place.collection}_{dim}", dim, place.index, place.fingerprint)
 
     def empty(self, rows: int, heads: int, size: int, dim: int, like: Tensor) -> "MilvusStore":
         shape = StoreShape(rows, heads, size, dim, str(like.dtype).removeprefix("torch."))

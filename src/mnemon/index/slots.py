@@ -12,10 +12,11 @@ from mnemon.index.evict import POLICIES, Held
 from mnemon.index.exact import exact_search
 from mnemon.index.fetched import best_of, fetched
 from mnemon.index.packed import PACKINGS
+from mnemon.index.room import rooms
 from mnemon.ops import Neighbours, write_count
 
 TILE_BYTES = 1 << 24  # keys of one row that are unpacked at once
-ALIGN = 256  # slots are allocated in multiples of this
+ALIGN = 256  # slots are allocated in multiples of this, up to the size
 
 
 @dataclass(frozen=True)
@@ -71,16 +72,23 @@ class Slots:
     written: Int[Tensor, " b"]
     now: Int[Tensor, " b"]
 
-    def grow(self, m: int) -> None:
-        """Have at least `m` slots."""
+    def grow(self, entries: int, size: int) -> None:
+        """Have slots for so many entries a row, at most `size`; at least doubling, so that copies are few."""
         held = self.entry.shape[1]
-        if m <= held:
+        if held >= min(entries, size):
             return
-        more = -(-max(m, 2 * held) // ALIGN) * ALIGN - held
-        for name in ("keys", "k_scales", "values", "v_scales"):
-            setattr(self, name, functional.pad(getattr(self, name), (0, 0, 0, more)))
+        m = min(size, max(-(-entries // ALIGN) * ALIGN, 2 * held))
+        grown: dict[str, Tensor] = {}
+        for pair in (("keys", "values"), ("k_scales", "v_scales")):  # all, or the slots stay as they are
+            like = getattr(self, pair[0])
+            shape = (*like.shape[:2], m, like.shape[3])
+            grown |= dict(zip(pair, rooms(like, shape, shape), strict=True))
+        for name, fresh in grown.items():
+            fresh[:, :, :held], fresh[:, :, held:] = getattr(self, name), 0
+            setattr(self, name, fresh)
         for name in ("positions", "entry", "document", "begun", "found", "attention"):
-            setattr(self, name, functional.pad(getattr(self, name), (0, more), value=-1 if name == "entry" else 0))
+            fill = -1 if name == "entry" else 0
+            setattr(self, name, functional.pad(getattr(self, name), (0, m - held), value=fill))
 
     def rows(self, rows: Int[Tensor, " b2"]) -> "Slots":
         """A copy of some rows."""
@@ -163,7 +171,7 @@ class SlotsStore(Store):
         starts: Int[Tensor, " b"] | None = None,
     ) -> None:
         slots, lengths = self.slots, lengths.cpu()
-        slots.grow(min(self.size, int((slots.written + lengths).max())))
+        slots.grow(int((slots.written + lengths).max()), self.size)
         begun = torch.zeros_like(lengths) if starts is None else starts.cpu()
         for row, length in enumerate(lengths.tolist()):
             if not length:

@@ -83,6 +83,37 @@ def test_another_model_s_collection_is_refused(place: Place) -> None:
         MilvusStore.create(replace(place, fingerprint="theirs"), "theirs", SHAPE)
 
 
+@pytest.mark.parametrize(("there", "here"), [("flat", "hnsw"), ("hnsw", "ivf"), ("ivf", "flat")])
+def test_a_collection_with_another_index_is_refused_and_not_searched_by_it(place: Place, there: str, here: str) -> None:
+    made = replace(place, collection=f"made_{there}", index=there)
+    MilvusStore.create(made, "mine", SHAPE)
+    MilvusStore.open(made, "mine", DIM)
+    with pytest.raises(Problem, match=rf"made_{there}_4 has the index '{there}', here it is '{here}'; .*index={there}"):
+        MilvusStore.open(replace(made, index=here), "mine", DIM)
+
+
+@pytest.mark.parametrize("name", ['a" || pos >= 0 || tenant == "', "taken/0/0", "", "x" * 129, "\\"])
+def test_a_name_that_could_reach_another_store_s_entries_is_refused(place: Place, name: str) -> None:
+    for act in (lambda: MilvusStore.create(place, name, SHAPE), lambda: MilvusStore.open(place, name, DIM)):
+        with pytest.raises(Problem, match=r"no name of a store: letters, digits, spaces, "):
+            act()
+
+
+@pytest.mark.parametrize("collection", ["a b", "a-b", "1a", "", "a" * 201])
+def test_a_collection_is_named_as_milvus_will_have_it(collection: str) -> None:
+    with pytest.raises(Problem, match=r"no name of a collection: letters, digits and _, no digit first, at most 200"):
+        find_store(f"milvus:collection={collection}").check()
+
+
+def test_a_collection_whose_maker_was_killed_is_taken(place: Place) -> None:
+    place.connection.ask(lambda client: place.connection._make(client, "half_4", DIM, "flat"))
+    half = replace(place, collection="half")
+    MilvusStore.create(half, "mine", SHAPE)
+    assert MilvusStore.open(half, "mine", DIM).size == SHAPE.size
+    with pytest.raises(Problem, match="filled by another model"):
+        MilvusStore.open(replace(half, fingerprint="theirs"), "mine", DIM)
+
+
 def test_a_foreign_collection_is_refused(place: Place) -> None:
     place.connection.ask(lambda client: client.create_collection("foreign_4", dimension=4))
     with pytest.raises(Problem, match="collection foreign_4 is none of ours; give another name"):

@@ -3,7 +3,7 @@ import torch
 from torch import Tensor
 
 from mnemon.config import Problem
-from mnemon.index import SlotsStore, find_store
+from mnemon.index import SlotsStore, find_store, room
 from mnemon.index.evict import POLICIES
 
 
@@ -64,6 +64,23 @@ def test_what_had_least_attention_goes_first_and_new_entries_have_their_chance()
     assert held(store) == [0, 3, 5, 6, 7, 8]
     write(store, 9, 3)
     assert {9, 10, 11, 0} <= set(held(store))
+
+
+def test_attention_is_summed_over_heads_queries_and_segments() -> None:
+    """Entry 0 has 0.3 of each of four; entry 1 has 1 of one; the others 0.1, so that the first to go has the least."""
+    store = find_store("slots:evict=attention").empty(1, 2, 6, 6, torch.empty(0))
+    assert isinstance(store, SlotsStore)
+    k = torch.eye(6).expand(1, 2, 6, 6)
+    store.write(k, k, torch.arange(6)[None], torch.tensor([6]))
+    for key, weight, count in ((0, 0.3, 2), (1, 1.0, 1), (2, 0.1, 1), (3, 0.9, 1), (4, 0.9, 1), (5, 0.9, 1)):
+        found = store.find(torch.eye(6)[key].expand(1, 2, count, 6), 1, torch.tensor([0]))
+        assert found is not None
+        weights = torch.full(found.ids.shape, weight)
+        weights[:, 1] *= 1.0 if key == 0 else 0.0
+        store.attended(found, weights)
+    torch.testing.assert_close(store.slots.attention[0, :3], torch.tensor([1.2, 1.0, 0.1]))
+    store.write(k[:, :, :5], k[:, :, :5], torch.arange(6, 11)[None], torch.tensor([5]))
+    assert store.slots.positions[0][store.slots.entry[0] >= 0].sort()[0].tolist() == [0, 6, 7, 8, 9, 10]
 
 
 def test_whole_documents_go_the_oldest_first() -> None:
@@ -137,3 +154,23 @@ def test_unknown_policies_and_packings_name_the_nearest() -> None:
     with pytest.raises(Problem, match=r"stored 'int9' is not known .did you mean 'int8'"):
         find_store("slots:stored=int9").check()
     find_store("slots:evict=document,stored=int8").check()
+
+
+@pytest.mark.parametrize("stored", ["same", "bfloat16", "int8"])
+def test_slots_that_cannot_grow_say_how_much_they_need_and_keep_what_they_have(
+    stored: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, draw = made("fifo", 900, stored), torch.Generator().manual_seed(0)
+    x = torch.randn(1, 1, 700, 6, generator=draw)
+    store.write(x[:, :, :200], x[:, :, :200], torch.arange(200)[None], torch.tensor([200]))
+    monkeypatch.setattr(room, "free_bytes", lambda: 5000)
+    with pytest.raises(Problem, match=r"cannot grow: [0-9,]+ bytes are needed \(5,000 are free\)"):
+        store.write(x, x, torch.arange(700)[None], torch.tensor([700]))
+    found = store.find(x[:, :, :1], 900, torch.tensor([0]))
+    assert found is not None
+    assert sorted(found.places()[found.valid].tolist()) == list(range(200))
+    monkeypatch.undo()
+    store.write(x, x, torch.arange(200, 900)[None], torch.tensor([700]))
+    again = store.find(x[:, :, :1], 900, torch.tensor([0]))
+    assert again is not None
+    assert sorted(again.places()[again.valid].tolist()) == list(range(900))
