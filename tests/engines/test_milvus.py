@@ -1,6 +1,7 @@
 """A memory in a real Milvus server: the laws of every store, and what happens when the server is killed."""
 
 import json
+import random
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from mnemon.config import Problem
 from mnemon.index import MilvusKind, MilvusStore, StoreShape
 from mnemon.index.milvus import Place
 from mnemon.index.milvus_connection import Connection
+from mnemon.studies.faults.server_acts import Server as Struck
 from stores import DIM, HEADS, LITE, ROWS, Stream
 
 pytestmark = pytest.mark.timeout(900)
@@ -124,6 +126,16 @@ def test_a_server_that_stays_away_is_said_with_its_address(server: Server) -> No
             Connection(server.uri)
     finally:
         server.start()
+
+
+@pytest.mark.parametrize("kind", ["cut", "stall", "vanish", "moment", "contend"])
+def test_what_happens_on_the_way_to_a_server_loses_nothing_and_doubles_nothing(
+    server: Server, kind: str, tmp_path: Path
+) -> None:
+    """A small share of what `mnemon bench faults --milvus` does."""
+    outcome = Struck(server.uri, tmp_path).carry_out(kind, random.Random(3))
+    assert outcome.wrong == ()
+    assert outcome.struck is not None
 
 
 def test_a_trained_model_s_perplexity_is_that_of_the_memory_in_the_process(

@@ -36,6 +36,7 @@ def test_harm_is_counted_and_told_with_how_to_see_it_again(
         ["kill", "-9", "save", "3", "2"],
         ["in", "all", "3", "2"],
     ]
+    assert "Not run, for want of a server" in said.out
     assert said.err == (
         "mnemon: 1 of 3 faults did harm, the first kill of save: lost: a; "
         "--count 240 --seed 4 --only 1 carries it out again\n"
@@ -45,3 +46,10 @@ def test_harm_is_counted_and_told_with_how_to_see_it_again(
 def test_a_plan_that_is_none_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "faults", "--count=0"]) == 2
     assert capsys.readouterr().err == "mnemon: 0 faults, only None: at least 1 fault, and the number of one of them\n"
+
+
+def test_a_server_that_is_not_there_is_said_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "faults", "--milvus=http://127.0.0.1:1"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("mnemon: milvus http://127.0.0.1:1: nothing answers there")
+    assert said.count("\n") == 1

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mnemon.config import Problem
+from mnemon.index.milvus_connection import Connection
 from mnemon.report import Chart
 from mnemon.studies.faults.kit import Kit
 from mnemon.studies.faults.plan import SAYS, pairs, plan
@@ -19,25 +20,34 @@ MEANS = (
     "All was well: every step that was acknowledged is there to the last bit, what was forgotten is not, and there is "
     "nothing that is not of the act; the next writer gets in, and its folder checks whole. A training goes on to the "
     "losses and gradient norms that it has without the fault, to the last bit. Damage is told with its file, or has "
-    "changed nothing; other documents, and the checkpoint before, stay whole. A full disk ends in one line, status 2."
+    "changed nothing; other documents, and the checkpoint before, stay whole. A full disk ends in one line, status 2. "
+    "A store holds what its last acknowledged step left, or the next one, each entry once, with its very key and "
+    "value, and goes on from there; a writer gets over what happens on the way to its server."
 )
 
 
 def bench_faults(
-    count: int = COUNT, seed: int = 0, only: int | None = None, progress: Progress = lambda *_: None
+    count: int = COUNT,
+    seed: int = 0,
+    only: int | None = None,
+    progress: Progress = lambda *_: None,
+    milvus: str = "",
 ) -> dict[str, Any]:
     """Carry out a plan of faults, or one of them, and count by kind: how many struck, and after how many all was well.
 
+    `milvus`: address of a server; faults on the way to it are then carried out as well.
     Every fault is drawn from the seed and its number, so that one that failed can be carried out again.
     """
-    if count < 1 or (only is not None and not 0 <= only < count):
+    faults = plan(max(count, 0), seed, bool(milvus))
+    if count < 1 or (only is not None and not 0 <= only < len(faults)):
         raise Problem(f"{count} faults, only {only}: at least 1 fault, and the number of one of them")
-    faults = plan(count, seed)
+    if milvus:
+        Connection(milvus)  # that none is there is said at once
     chosen = faults if only is None else [faults[only]]
     log: list[dict[str, Any]] = []
     begun = time.perf_counter()
     with tempfile.TemporaryDirectory() as place:
-        kit = Kit(Path(place))
+        kit = Kit(Path(place), milvus)
         for done, fault in enumerate(chosen):
             progress("faults", done, len(chosen), f"{fault.kind}, {fault.target}")
             outcome = kit.carry_out(fault)
@@ -51,7 +61,7 @@ def bench_faults(
     }
     total = {key: sum(each[key] for each in counts.values()) for key in ("struck", "well")}
     failed = [each for each in log if each["wrong"]]
-    about = {"count": count, "seed": seed, "seconds": time.perf_counter() - begun}
+    about = {"count": len(faults), "seed": seed, "server": bool(milvus), "seconds": time.perf_counter() - begun}
     found = {"kinds": SAYS, "counts": counts, "total": total, "failed": failed, "faults": log}
     return {"format": 1, "benchmark": "faults", **about, **found, "environment": machine()}
 
@@ -59,6 +69,16 @@ def bench_faults(
 def faults_table(out: Path, minutes: int, seeds: Sequence[int], progress: Progress) -> Record:
     """`bench_faults` as a table of `reproduce`: nothing is trained for it, so folder, time and seeds are unused."""
     return bench_faults(progress=progress)
+
+
+def not_run(record: Record) -> list[str]:
+    """What was left out for want of a server."""
+    if record.get("server"):
+        return []
+    return [
+        "Not run, for want of a server: faults on the way to a Milvus server; "
+        "`mnemon bench faults --milvus http://HOST:PORT` runs them."
+    ]
 
 
 def faults_lines(record: Record) -> list[str]:
@@ -69,7 +89,7 @@ def faults_lines(record: Record) -> list[str]:
         lines.append(row([record["kinds"][kind], target, str(of["struck"]), str(of["well"])]))
     total = record["total"]
     lines += [row(["", "in all", str(total["struck"]), str(total["well"])]), ""]
-    lines += [MEANS, "", "How it was made:", ""]
+    lines += [MEANS, "", *(line for said in not_run(record) for line in (said, "")), "How it was made:", ""]
     lines.append(
         f"- {record['count']} faults drawn with seed {record['seed']}, in {record['seconds']:,.0f} s; those that came "
         "when the act was over already are not counted."

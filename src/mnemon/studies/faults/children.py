@@ -16,7 +16,14 @@ import torch
 from mnemon.config import Problem
 from mnemon.studies.faults.striking import Strike
 
-PRELOADED = ["acts", "store_acts", "training", "contending", *(["reading"] if find_spec("transformers") else [])]
+PRELOADED = [
+    "acts",
+    "store_acts",
+    "server_acts",
+    "training",
+    "contending",
+    *(["reading"] if find_spec("transformers") else []),
+]
 ENGINE = ["pymilvus", "milvus_lite.adapter.grpc.server"] if find_spec("milvus_lite") else []
 PATIENCE = 120  # seconds that a process has
 Work = Callable[[Path, Callable[[int], None]], None]

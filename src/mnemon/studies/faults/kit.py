@@ -12,7 +12,8 @@ from mnemon.studies.faults.acts import ACTS, Act
 from mnemon.studies.faults.children import Child, Ended
 from mnemon.studies.faults.damaging import DAMAGES, damage_checkpoint, damage_memory, memories
 from mnemon.studies.faults.outcome import Memory, Outcome, found_in, same, wrong_with
-from mnemon.studies.faults.plan import Fault
+from mnemon.studies.faults.plan import SERVER, Fault
+from mnemon.studies.faults.server_acts import Server
 from mnemon.studies.faults.store_acts import STORES, Kept
 from mnemon.studies.faults.store_damage import damage_store
 from mnemon.studies.faults.striking import Strike
@@ -32,16 +33,19 @@ class Scene:
 
 
 class Kit:
-    """Carries out faults in folders below `place`."""
+    """Carries out faults in folders below `place`, and on the way to the server at `milvus`."""
 
-    def __init__(self, place: Path):
+    def __init__(self, place: Path, milvus: str = ""):
         self.place = place
+        self._server = Server(milvus, place)
         self._scenes: dict[str, Scene] = {}
 
     def carry_out(self, fault: Fault) -> Outcome:
         """One fault, and what came of it."""
         draw, place = random.Random(fault.seed), self.place / f"fault-{fault.number}"
         try:
+            if fault.target == SERVER:
+                return self._server.carry_out(fault.kind, draw)
             if fault.kind == "damage":
                 return self._damage(fault.target, place, draw)
             scene = self.scene(fault.target)

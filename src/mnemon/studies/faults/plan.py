@@ -16,7 +16,12 @@ SAYS = {
     "damage": "file flipped, cut or zeroed",
     "contend": "kill -9 of one of two writers",
     "watched": "kill -9 of a writer beside a reader",
+    "delay": "all that goes to and from it is late",
+    "stall": "nothing goes to or from it for some seconds",
+    "cut": "connections cut in the middle of a message",
+    "vanish": "away for some seconds, and back",
 }
+SERVER = "milvus server"
 OF_MEMORY, WITH_TRAINING = tuple(ACTS), (*ACTS, *TRAININGS)
 
 
@@ -52,6 +57,11 @@ STORES = Part(
         "contend": ("mmap", "milvus"),
     },
 )
+OF_SERVER = Part(
+    0,  # beside the others, where there is one
+    {"moment": 4, "contend": 3, "delay": 3, "stall": 4, "cut": 6, "vanish": 4},
+    dict.fromkeys(("moment", "contend", "delay", "stall", "cut", "vanish"), (SERVER,)),
+)
 
 
 @dataclass(frozen=True)
@@ -66,15 +76,17 @@ class Fault:
 
 def pairs() -> list[tuple[str, str]]:
     """All kinds, with what they strike, in the order of `SAYS`."""
-    parts = (FOLDERS, STORES)
+    parts = (FOLDERS, STORES, OF_SERVER)
     return [(kind, target) for part in parts for kind in SAYS if kind in part.kinds for target in part.targets[kind]]
 
 
-def plan(count: int, seed: int) -> list[Fault]:
-    """`count` faults: of each part its share, within it kinds mixed by theirs."""
+def plan(count: int, seed: int, server: bool = False) -> list[Fault]:
+    """`count` faults: of each part its share, within it kinds mixed by theirs; and some of a server beside them."""
     of_stores = count * STORES.share // (FOLDERS.share + STORES.share)
-    pairs = [*_drawn(FOLDERS, count - of_stores, seed), *_drawn(STORES, of_stores, seed)]
-    return [Fault(at, kind, target, seed * 1_000_003 + at) for at, (kind, target) in enumerate(pairs)]
+    drawn = [*_drawn(FOLDERS, count - of_stores, seed), *_drawn(STORES, of_stores, seed)]
+    if server:
+        drawn += _drawn(OF_SERVER, -(-count // 15), seed)
+    return [Fault(at, kind, target, seed * 1_000_003 + at) for at, (kind, target) in enumerate(drawn)]
 
 
 def _drawn(part: Part, count: int, seed: int) -> list[tuple[str, str]]:

@@ -9,7 +9,7 @@ from mnemon.studies.faults.acts import ACTS
 from mnemon.studies.faults.bench import faults_chart, faults_lines
 from mnemon.studies.faults.children import Child
 from mnemon.studies.faults.kit import Kit
-from mnemon.studies.faults.plan import SAYS, Fault, pairs, plan
+from mnemon.studies.faults.plan import FOLDERS, SERVER, STORES, Fault, pairs, plan
 
 
 def test_nothing_is_lost_and_nothing_comes_back() -> None:
@@ -23,7 +23,7 @@ def test_nothing_is_lost_and_nothing_comes_back() -> None:
     assert found["failed"] == []
     assert found["total"]["well"] == found["total"]["struck"] > 15
     assert told == list(range(22))
-    assert {each["kind"] for each in found["faults"]} == {*SAYS}
+    assert {each["kind"] for each in found["faults"]} == {*FOLDERS.kinds, *STORES.kinds}
     shown = "\n".join(faults_lines({**found, "failed": [{"number": 7, "wrong": ["lost: a"]}]}))
     assert f"| in all | {found['total']['struck']} | {found['total']['struck']} |" in shown
     assert "- Fault 7 failed: lost: a." in shown
@@ -32,7 +32,10 @@ def test_nothing_is_lost_and_nothing_comes_back() -> None:
 
 def test_a_plan_mixes_all_kinds_and_is_drawn_from_its_seed() -> None:
     faults = plan(360, 0)
-    assert {(each.kind, each.target) for each in faults} == {*pairs()}
+    assert {(each.kind, each.target) for each in faults} == {pair for pair in pairs() if pair[1] != SERVER}
+    with_server = plan(360, 0, server=True)
+    assert with_server[:360] == faults
+    assert {(each.kind, each.target) for each in with_server} == {*pairs()}
     assert faults == plan(360, 0)
     assert faults != plan(360, 1)
     assert len({each.seed for each in faults}) == 360
