@@ -108,8 +108,9 @@ BENCH_TABLES = {
     "faults": Table(
         "What a fault costs",
         "Is anything lost that was acknowledged, or back that was forgotten, when a process is killed, the power is "
-        "cut, the disk is full, or files are damaged?",
+        "cut, the disk is full, files are damaged, or a server is away?",
         faults_table,
         faults_lines,
+        server=True,
     ),
 }

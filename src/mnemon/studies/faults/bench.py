@@ -42,7 +42,7 @@ def bench_faults(
     if count < 1 or (only is not None and not 0 <= only < len(faults)):
         raise Problem(f"{count} faults, only {only}: at least 1 fault, and the number of one of them")
     if milvus:
-        Connection(milvus)  # that none is there is said at once
+        Connection(milvus).close()  # that none is there is said at once
     chosen = faults if only is None else [faults[only]]
     log: list[dict[str, Any]] = []
     begun = time.perf_counter()
@@ -66,9 +66,16 @@ def bench_faults(
     return {"format": 1, "benchmark": "faults", **about, **found, "environment": machine()}
 
 
-def faults_table(out: Path, minutes: int, seeds: Sequence[int], progress: Progress) -> Record:
-    """`bench_faults` as a table of `reproduce`: nothing is trained for it, so folder, time and seeds are unused."""
-    return bench_faults(progress=progress)
+def faults_table(out: Path, minutes: int, seeds: Sequence[int], progress: Progress, milvus: str) -> Record:
+    """`bench_faults` as a table of `reproduce`: nothing is trained for it, so folder, time and seeds are unused.
+
+    `milvus`: a server, struck where one answers.
+    """
+    try:
+        Connection(milvus).close()
+    except Problem:
+        milvus = ""
+    return bench_faults(progress=progress, milvus=milvus)
 
 
 def not_run(record: Record) -> list[str]:
