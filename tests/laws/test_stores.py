@@ -57,6 +57,20 @@ def test_only_entries_before_a_position_are_found_where_one_is_given(name: str) 
 
 
 @pytest.mark.parametrize("name", STORE_KINDS)
+def test_of_few_neighbours_each_query_has_the_best_that_it_may_see(name: str) -> None:
+    rows, oracle = stream(name), Stream(find_store("exact"), 7)
+    for each in (rows, oracle):
+        each.write([9, 4, 7])
+    before = torch.tensor([[5, 9, 3], [1, 4, 2], [7, 1, 4]])
+    q = torch.randn(ROWS, HEADS, 3, DIM)
+    found, best = (each.store.find(q, 2, torch.arange(ROWS), before) for each in (rows, oracle))
+    assert found is not None
+    assert best is not None
+    assert torch.equal(found.valid, best.valid)
+    torch.testing.assert_close(found.scores, best.scores, atol=max(6 * rows.tolerance, 1e-5), rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", STORE_KINDS)
 def test_chosen_rows_are_copies_that_go_their_own_ways(name: str) -> None:
     rows = stream(name)
     rows.write([5, 2, 9])

@@ -20,7 +20,7 @@ class Store(ABC):
 
     Each row holds its last `size` entries: a key and a value a head, and a stream position. `written[b]`, on the CPU,
     counts those ever written to a row since its reset. A store is the only object of the library that is changed in
-    place, by `write` and `reset`; what `find` returned before is refused after.
+    place, by `write` and `reset`; what `find` returned before a write is refused after it, unless it is a copy.
     """
 
     size: int
@@ -75,7 +75,8 @@ class Store(ABC):
         """A store with the same keys, whose values are dealt out anew among them, row by row and all heads alike.
 
         A value keeps its position: what a search finds then tells whose value it was given. The order follows from
-        the seed and from how much was written to the row, whatever other rows there are.
+        the seed and from how much was written to the row, whatever other rows there are. It is to be read, and not
+        once more is written here: it may share what is stored.
         """
 
     @abstractmethod

@@ -308,3 +308,22 @@ def test_what_is_saved_is_as_large_as_what_was_written() -> None:
     x = torch.randn(1, 1, 10, 64)
     store.write(x, x, torch.arange(10)[None], torch.tensor([10]))
     assert _bytes_of(store.tensors()) < 10 * (2 * 64 * 4 + 8) + 100
+
+
+def test_no_more_is_written_before_a_commit_than_what_is_held_no_longer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A write of more than a capacity's worth that is cut short at its first commit has overwritten nothing."""
+    rows = kept(tmp_path / "store")
+    rows.write([7, 9, 20])
+    store = rows.store
+    assert isinstance(store, MappedStore)
+
+    def cut(_: Tensor) -> None:
+        raise Problem("cut short")
+
+    monkeypatch.setattr(store, "commit", cut)
+    with pytest.raises(Problem, match="cut short"):
+        rows.write([20, 18, 16])
+    reopened(rows)
+    rows.check()
