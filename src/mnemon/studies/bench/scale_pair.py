@@ -40,7 +40,7 @@ def check_pair(job: Job, search: Fit, merge: Fit, start: Start = start_process) 
     The formula: search among half, a round trip of messages as long as question and answer, which are not searched for,
     packing an answer and reading two, and the merge. Pair and whole are measured one after the other, so that neither
     finds the caches that the other left. `parts`: median of each step of a token; `search` is the slower one's own
-    time, and what `wait` has beyond it went by on the way. `same`: the share of the best of all entries that the two found.
+    time, and what `wait` has beyond it went by on the way. `same`: the share of the best of all that the two found.
     """
     pipes, workers = [], []
     for shard in range(SHARDS):
