@@ -57,6 +57,8 @@ def resumed(words: list[str], prog: str) -> Resume | None:
 def steps_of(read: Callable[[], Any], further: int | None) -> int:
     """The last step of a training that is continued; a config that cannot be read is said by who continues it."""
     if further is not None:
+        if further < 1:
+            raise Problem(f"--train.steps {further}: train to a step from 1 on")
         return further
     try:
         return int(read().train.steps)

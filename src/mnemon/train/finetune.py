@@ -79,6 +79,7 @@ def finetune(
         with ranks.together():
             if out.exists() and (not out.is_dir() or any(out.iterdir())):
                 raise Problem(f"{out}: already there; choose another folder, or continue with --resume")
+            _looks(train)
             dealt_rows(train, ranks.size)  # before anything is read
             device = pick_device(train.device)
         with seeded(train.seed, device, train.threads):
@@ -162,6 +163,14 @@ def _host(config: FinetuneConfig) -> Memory:
     if config.persistent:
         add_persistent(memory, config.persistent)
     return memory
+
+
+def _looks(train: TrainConfig) -> None:
+    """Refuse looks at a training that are not taken at a host's."""
+    for name in ("drift_every", "reencode_every", "valid_every"):
+        every = getattr(train, name)
+        if every is not None:
+            raise Problem(f"train.{name} {every}: only mnemon train looks at that; leave it out")
 
 
 def _learner(config: FinetuneConfig, memory: Memory) -> HostModel:

@@ -55,6 +55,7 @@ def test_a_host_is_tuned_and_tuned_further(
         (["nobody", "--out", "x", "--learns", "gate"], "did you mean 'gates'"),
         (["nobody", "--out", "x", "--memory.topk", "3"], "--memory.topk: unknown flag (did you mean"),
         (["--resume", "x"], "no fine-tuning to continue"),
+        (["--resume", "x", "--train.steps", "0"], "--train.steps 0: train to a step from 1 on"),
     ],
 )
 def test_bad_words_are_one_line(

@@ -148,6 +148,10 @@ def test_bad_input_is_said(host: Path, tmp_path: Path) -> None:
         finetune(small(host, train__segment=99), out, corpus())
     with pytest.raises(Problem, match="PEFT refuses them"):
         finetune(small(host, "lora", lora__modules=("nothing",)), out, corpus())
+    with pytest.raises(Problem, match=r"train\.drift_every 2: only mnemon train looks at that"):
+        finetune(small(host, train__drift_every=2), out, corpus())
+    with pytest.raises(Problem, match=r"negatives 3: .* and these are 2"):
+        finetune(small(host, negatives=3), out, corpus())
     with pytest.raises(Problem, match="which lora leaves"):
         finetune(small(host, "lora", equal_start=2.0), out, corpus())
     assert not out.exists()
