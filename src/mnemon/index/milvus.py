@@ -1,4 +1,3 @@
-import contextlib
 import math
 import secrets
 import weakref
@@ -15,10 +14,9 @@ from mnemon.index.fetched import fetched
 from mnemon.index.mapped_folder import StoreShape
 from mnemon.index.milvus_answers import joined
 from mnemon.index.milvus_connection import Connection, check_store_name
+from mnemon.index.milvus_lease import Lease
 from mnemon.index.milvus_tenant import MOST, Search, Tenant
 from mnemon.ops import Neighbours
-
-AWAY = 2.0  # seconds that a store which is no more needed waits for a server to forget it
 
 
 @dataclass(frozen=True)
@@ -46,6 +44,7 @@ class MilvusStore(Store):
         self.place, self.shape, self.size = place, shape, shape.size
         self.tenant = Tenant(place.connection, collection, name, shape.dim, shape.slots, place.index)
         self.written, self.turn = torch.zeros(shape.rows, dtype=torch.long), 0
+        self.lease: Lease | None = None
         self.used = [0] * shape.rows  # slots below which something may stand, and has to go before it is written to
 
     @classmethod
@@ -81,8 +80,10 @@ class MilvusStore(Store):
     def scratch(cls, place: Place, shape: StoreShape) -> "MilvusStore":
         """An empty store under a name that nobody else has, removed with its process."""
         store = cls(place, f"scratch-{secrets.token_hex(8)}", shape)
+        store.lease = Lease(store.tenant, shape.rows, shape.heads)
+        store.lease.renew()  # first: whatever follows is found if this process is killed
         store._describe()
-        weakref.finalize(store, _remove, store.tenant, shape)
+        weakref.finalize(store, store.lease.end)
         return store
 
     def _describe(self) -> None:
@@ -102,6 +103,7 @@ class MilvusStore(Store):
     ) -> Neighbours | None:
         if not bool(self.written.any()):
             return None
+        self._use()
         b, h, t, d = q.shape
         k = min(top_k, self.size)
         asked = q.detach().float().cpu().numpy()
@@ -178,11 +180,16 @@ class MilvusStore(Store):
 
     def commit(self, written: Int[Tensor, " b"]) -> None:
         """From now on, rows hold the last of so many entries; a count takes turns between two records."""
+        self._use()
         self.turn += 1
         names = [f"row-{row}/{self.turn % 2}" for row in range(len(written))]
         counts = zip(names, written.tolist(), strict=True)
         self.tenant.write([self.tenant.counts(name, count, self.turn) for name, count in counts])
         self.written = written
+
+    def _use(self) -> None:
+        if self.lease is not None:
+            self.lease.renew()
 
     def reset(self, rows: Bool[Tensor, " b"]) -> None:
         if bool(rows.any()):
@@ -237,12 +244,3 @@ class MilvusStore(Store):
             keys[row, :, slots], values[row, :, slots], positions[row, slots] = k, v, at
         size = torch.tensor([self.size])
         return {"keys": keys, "values": values, "positions": positions, "written": self.written, "size": size}
-
-
-def _remove(tenant: Tenant, shape: StoreShape) -> None:
-    """Delete what a store held that is needed no more; a server that is away keeps it, under a name nobody asks for."""
-    with contextlib.suppress(Problem, RuntimeError):
-        brief = replace(tenant, connection=tenant.connection.brief(AWAY))
-        for row in range(shape.rows):
-            brief.forget(row, shape.heads)
-        brief.forget_counts()

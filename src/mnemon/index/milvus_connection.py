@@ -116,10 +116,12 @@ class Connection:
             about = {"id": ABOUT, "tenant": said, "entry": 0, "pos": 0, "k": [0.0] * dim, "v": ""}
             self.ask(lambda client: client.insert(name, [about], timeout=WITHIN))
 
-    def look(self, name: str, dim: int, index: str, fingerprint: str) -> None:
-        """A `Problem` where a collection is another model's; nothing where it is ours, or not there yet."""
-        if self.ask(lambda client: client.has_collection(name, timeout=WITHIN)):
-            self._check_collection(name, dim, index, fingerprint)
+    def look(self, name: str, dim: int, index: str, fingerprint: str) -> bool:
+        """Whether a collection is there; a `Problem` where it is another model's."""
+        if not self.ask(lambda client: client.has_collection(name, timeout=WITHIN)):
+            return False
+        self._check_collection(name, dim, index, fingerprint)
+        return True
 
     def _check_collection(self, name: str, dim: int, index: str, fingerprint: str) -> bool:
         """Whether it says whose it is; not yet, where it was just made, or its maker was killed."""

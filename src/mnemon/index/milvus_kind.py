@@ -1,3 +1,4 @@
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -9,6 +10,8 @@ from mnemon.index.base import StoreKind
 from mnemon.index.mapped_folder import StoreShape
 from mnemon.index.milvus import MilvusStore, Place
 from mnemon.index.milvus_connection import INDEXES, Connection, check_collection_name, pymilvus
+from mnemon.index.milvus_lease import swept
+from mnemon.index.milvus_tenant import Tenant
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,20 @@ class MilvusKind(StoreKind):
 
     def empty(self, rows: int, heads: int, size: int, dim: int, like: Tensor) -> "MilvusStore":
         shape = StoreShape(rows, heads, size, dim, str(like.dtype).removeprefix("torch."))
-        return MilvusStore.scratch(self.place(), shape)
+        place = self.place()
+        made = MilvusStore.scratch(place, shape)
+        if gone := swept(made.tenant):
+            said = f"milvus {self.uri}: removed {len(gone)} memories from {made.tenant.collection}"
+            warnings.warn(f"{said} that killed processes left there", stacklevel=2)
+        return made
+
+    def swept(self, dim: int) -> list[str]:
+        """Remove from the collection for heads of that size what killed processes left there; the names."""
+        place = self.place()
+        collection = f"{place.collection}_{dim}"
+        if not place.connection.look(collection, dim, place.index, place.fingerprint):
+            return []
+        return swept(Tenant(place.connection, collection, "", dim, 1, place.index))
 
     def loaded(self, tensors: Mapping[str, Tensor], size: int) -> "MilvusStore":
         written, held = tensors["written"].cpu(), int(tensors["size"][0])

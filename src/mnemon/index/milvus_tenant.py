@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -130,6 +130,22 @@ class Tenant:
     def forget_counts(self) -> None:
         """Delete the records of numbers."""
         self._delete(f'tenant == "{self.name}"')
+
+    def of(self, name: str) -> "Tenant":
+        """Another store of the same collection."""
+        return replace(self, name=name)
+
+    def marked(self, tenant: str) -> list[tuple[str, int]]:
+        """Names and numbers of the records that stand in the place of this tenant."""
+        asked = {"filter": f'tenant == "{tenant}"', "output_fields": ["id", "entry"], "limit": MOST}
+        return [(each["id"], each["entry"]) for each in self._query(asked)]
+
+    def remove(self, rows: int, heads: int, mark: str) -> None:
+        """Delete the store: its entries, its counts, and at last the record of that name."""
+        for row in range(rows):
+            self.forget(row, heads)
+        self.forget_counts()
+        self.connection.ask(lambda client: client.delete(self.collection, ids=[mark], timeout=WITHIN))
 
     def _delete(self, what: str) -> None:
         self.connection.ask(lambda client: client.delete(self.collection, filter=what, timeout=WITHIN))
