@@ -84,7 +84,8 @@ def scratch(place: Path, shape: StoreShape) -> Path:
     """A folder with an empty store, for its maker to remove; what killed processes left beside it goes."""
     for left in place.glob(f"{SCRATCH}*"):
         _remove_orphan(left)
-    folder = Path(tempfile.mkdtemp(prefix=SCRATCH, dir=place))
+    with told(place):
+        folder = Path(tempfile.mkdtemp(prefix=SCRATCH, dir=place))
     begin(folder, shape, stays=False)
     describe(folder, shape)
     return folder

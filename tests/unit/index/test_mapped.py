@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from mnemon.config import Problem
-from mnemon.index import MappedStore, StoreShape, find_store, mapped
+from mnemon.index import MappedStore, StoreShape, find_store, mapped, mapped_folder
 from mnemon.index.mapped_folder import ORPHAN
 from stores import DIM, HEADS, ROWS, Stream
 
@@ -194,6 +194,17 @@ def test_a_folder_that_holds_something_is_not_begun_in(tmp_path: Path) -> None:
         MappedStore.create(tmp_path, SHAPE)
     with pytest.raises(Problem, match=r"folder '.*gone' is none that can be written to"):
         find_store(f"mmap:folder={tmp_path / 'gone'}").check()
+
+
+def test_a_place_where_no_folder_can_be_made_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root may write anywhere, so that what the system says of some places is only known when they are tried."""
+
+    def refused(prefix: str, dir: Path) -> str:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(mapped_folder.tempfile, "mkdtemp", refused)
+    with pytest.raises(Problem, match=r"cannot be written \(Read-only file system\)"):
+        find_store(f"mmap:folder={tmp_path}").empty(1, 1, 16, 8, like=torch.empty(0))
 
 
 def test_a_full_disk_is_said_and_what_was_stored_stays(tmp_path: Path) -> None:
