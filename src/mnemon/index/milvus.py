@@ -200,6 +200,7 @@ class MilvusStore(Store):
     def forget(self, row: int, first: int, behind: int) -> None:
         """Delete a row's entries at the stream positions from `first` to `behind` (not included): a document's."""
         self.tenant.forget(row, self.shape.heads, (first, behind))
+        self.commit(self.written)  # reads wait for what was inserted last, not for what was deleted
 
     def chosen(self, rows: Int[Tensor, " b2"]) -> "MilvusStore":
         twin = self._twin(len(rows))
