@@ -11,13 +11,14 @@ from mnemon.hosts.support import attentions
 
 Learns = Literal["gates", "queries", "lora", "all"]
 NORMS = ("q_norm", "q_layernorm", "query_layernorm")  # what some families do to queries alone
+HELD = ("e_score_correction_bias", "expert_bias")  # how busy experts are: counted, without a gradient
 
 
 def let_learn(memory: Memory, learns: Learns, lora: LoraConfig | None = None) -> list[str]:
     """Say which weights of an attached host learn, and give their names; nothing else gets a gradient.
 
     What the memory has itself (gates, slopes of age) always learns. `"queries"`: also the query projections of layers
-    with a memory, `"lora"`: also low-rank adapters, `"all"`: also every weight of the host.
+    with a memory, `"lora"`: also low-rank adapters, `"all"`: also every weight of the host but those that no gradient reaches.
     """
     if learns == "lora":
         add_lora(memory.model, lora or LoraConfig())
@@ -33,7 +34,8 @@ def let_learn(memory: Memory, learns: Learns, lora: LoraConfig | None = None) ->
     names = []
     for name, weight in weights:
         adapts = learns == "lora" and MARK in name
-        weight.requires_grad_(learns == "all" or adapts or id(weight) in chosen)
+        trained = learns == "all" and not name.endswith(HELD)
+        weight.requires_grad_(trained or adapts or id(weight) in chosen)
         names += [name] if weight.requires_grad else []
     return names
 

@@ -204,3 +204,11 @@ def test_queries_that_share_a_matrix_with_keys_cannot_learn_alone() -> None:
     )
     with pytest.raises(Problem, match="one matrix"):
         mnemon.hosts.let_learn(mnemon.attach(model), "queries")
+
+
+def test_where_all_learns_a_gradient_reaches_every_weight_that_does() -> None:
+    """Under DistributedDataParallel a weight without one is an error."""
+    model, ids = foreign("ernie4_5_moe"), torch.arange(40, 57)[None]
+    mnemon.hosts.let_learn(mnemon.attach(model), "all")
+    model(input_ids=ids, labels=ids).loss.backward()
+    assert not [name for name, weight in model.named_parameters() if weight.requires_grad and weight.grad is None]
