@@ -18,7 +18,7 @@ def let_learn(memory: Memory, learns: Learns, lora: LoraConfig | None = None) ->
     """Say which weights of an attached host learn, and give their names; nothing else gets a gradient.
 
     What the memory has itself (gates, slopes of age) always learns. `"queries"`: also the query projections of layers
-    with a memory, `"lora"`: also low-rank adapters, `"all"`: also every weight of the host but those that no gradient reaches.
+    with a memory, `"lora"`: also low-rank adapters, `"all"`: also every weight of the host that a gradient reaches.
     """
     if learns == "lora":
         add_lora(memory.model, lora or LoraConfig())
