@@ -167,13 +167,14 @@ def test_an_unknown_store_is_one_line(run: Path, capsys: pytest.CaptureFixture[s
     ("store", "said"),
     [
         ("milvus:uri=http://127.0.0.1:1", "nothing answers there"),
-        (f"milvus:uri={LITE},collection=unread,fingerprint=mine", "filled by another model"),
+        ("milvus:uri={file},collection=unread,fingerprint=mine", "filled by another model"),
     ],
 )
 def test_a_memory_that_cannot_be_reached_is_said_before_texts_are_read(
     run: Path, store: str, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     MilvusStore.create(Place(Connection(str(LITE)), "unread"), f"of {said}", StoreShape(1, 1, 4, 4, "float32"))
+    store = store.format(file=LITE)
     assert main(["eval", str(run), "--data", "not-there", "--memory", "48", "--store", store]) == 2
     error = capsys.readouterr().err
     assert said in error
