@@ -39,7 +39,7 @@ def test_harm_is_counted_and_told_with_how_to_see_it_again(
     assert "Not run, for want of a server" in said.out
     assert said.err == (
         "mnemon: 1 of 3 faults did harm, the first kill of save: lost: a; "
-        "--count 240 --seed 4 --only 1 carries it out again\n"
+        "--count 360 --seed 4 --only 1 carries it out again\n"
     )
 
 
