@@ -73,6 +73,7 @@ class MilvusStore(Store):
         store.written = torch.tensor([count for count, _ in latest])
         store.turn = max(turn for _, turn in latest)
         store.used = [store.shape.slots] * rows  # who wrote before may have been killed behind the count
+        store.tenant.finish(counts, heads)
         store.commit(store.written)  # reads wait for what was written last: so they see all that was there before
         return store
 
@@ -199,7 +200,7 @@ class MilvusStore(Store):
 
     def forget(self, row: int, first: int, behind: int) -> None:
         """Delete a row's entries at the stream positions from `first` to `behind` (not included): a document's."""
-        self.tenant.forget(row, self.shape.heads, (first, behind))
+        self.tenant.forget_whole(row, self.shape.heads, first, behind)
         self.commit(self.written)  # reads wait for what was inserted last, not for what was deleted
 
     def chosen(self, rows: Int[Tensor, " b2"]) -> "MilvusStore":

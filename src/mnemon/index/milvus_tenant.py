@@ -1,6 +1,6 @@
 """What one store keeps in a collection: entries of its rows and heads, and how many were written."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,6 +16,7 @@ MOST = 16_384  # what Milvus gives at most
 # A read waits until all that this process has written is there. That another one wrote before is made sure of by the
 # first read, of the counts, which is "Strong": each such read waits for the next tick of the server's clock.
 AFTER_OURS = "Session"
+FORGETTING = "forget-"  # and the row: positions that are to be deleted from all its heads
 AT_ONCE = 8  # searches that a server is asked for at the same time
 
 
@@ -127,6 +128,22 @@ class Tenant:
         for head in range(heads):
             self._delete(f'tenant == "{self._of(row, head)}"{only}')
 
+    def forget_whole(self, row: int, heads: int, first: int, behind: int) -> None:
+        """Delete a row's entries at those positions from all heads, though this process be killed before the last.
+
+        What is to go is written down first, and done when the store is opened if it was not.
+        """
+        name = f"{FORGETTING}{row}"
+        self.write([self.counts(name, first, behind)])
+        self.forget(row, heads, (first, behind))
+        self._drop(f"{self.name}/{name}")
+
+    def finish(self, counts: Mapping[str, tuple[int, int]], heads: int) -> None:
+        """Do what a killed process had begun to forget, by the records of numbers that stand."""
+        for name, (first, behind) in counts.items():
+            if name.startswith(FORGETTING):
+                self.forget_whole(int(name.removeprefix(FORGETTING)), heads, first, behind)
+
     def forget_counts(self) -> None:
         """Delete the records of numbers."""
         self._delete(f'tenant == "{self.name}"')
@@ -145,7 +162,10 @@ class Tenant:
         for row in range(rows):
             self.forget(row, heads)
         self.forget_counts()
-        self.connection.ask(lambda client: client.delete(self.collection, ids=[mark], timeout=WITHIN))
+        self._drop(mark)
+
+    def _drop(self, name: str) -> None:
+        self.connection.ask(lambda client: client.delete(self.collection, ids=[name], timeout=WITHIN))
 
     def _delete(self, what: str) -> None:
         self.connection.ask(lambda client: client.delete(self.collection, filter=what, timeout=WITHIN))

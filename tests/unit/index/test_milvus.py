@@ -69,6 +69,33 @@ def test_a_document_is_forgotten_and_the_rest_stays_also_when_saved(place: Place
         assert int(found.valid[0, 0, 0].sum()) == 7
 
 
+def test_a_writer_that_is_killed_while_it_forgets_leaves_no_head_behind(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The document is gone from the first head; whoever opens the store deletes it from the others."""
+    rows, delete, asked = kept(place, "torn"), Tenant._delete, []
+    rows.write([7, 7, 7])
+
+    def killed(tenant: Tenant, what: str) -> None:
+        asked.append(what)
+        if len(asked) > 1:
+            raise KeyboardInterrupt
+        delete(tenant, what)
+
+    assert isinstance(rows.store, MilvusStore)
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Tenant, "_delete", killed)
+        rows.store.forget(1, 2, 5)
+    for _ in range(2):  # what is done is not done again
+        store = reopened(place, "torn")
+        found = store.find(torch.randn(ROWS, HEADS, 1, DIM), 7, torch.arange(ROWS))
+        assert found is not None
+        for head in range(HEADS):
+            assert sorted(found.places()[1, head, 0][found.valid[1, head, 0]].tolist()) == [0, 1, 5, 6]
+        assert int(found.valid[0].sum()) == 7 * HEADS
+        assert not [name for name in store.tenant.read_counts() if "forget" in name]
+
+
 def test_a_name_is_taken_once_and_an_unknown_one_is_said(place: Place) -> None:
     MilvusStore.create(place, "taken", SHAPE)
     with pytest.raises(Problem, match="there is a store 'taken' already"):
